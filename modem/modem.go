@@ -1,0 +1,168 @@
+// Package modem drives a GSM modem by AT commands (3GPP TS 27.005, 27.007):
+// it owns the port, sends TPDUs, drains the message storage and reports the
+// modem's state. It works in PDU mode only and knows nothing of texts,
+// queues or XMPP; modem/pdu turns texts into TPDUs.
+//
+// This file is its contract; Driver is in driver.go.
+package modem
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Config says how to reach one modem.
+type Config struct {
+	Name   string // e.g. "gsm0", for logs and status
+	Device string // path, or "auto"
+	Baud   int    // 0 means 115200
+	// PIN of the SIM, "" for none.
+	PIN string
+	// Guard stores attempts at the PIN so that a wrong one is sent once only; nil refuses to send a PIN.
+	Guard PINGuard
+	Log   *slog.Logger
+	// LockDir holds our lock files; "" means next to the device in os.TempDir.
+	LockDir string
+	// Trace, when not nil, sees each line: dir is '>' or '<'. Secrets are masked.
+	Trace func(dir byte, line string)
+	// Timeouts of TS-level commands; zero fields take the reference's values (tests shorten them).
+	Timeouts Timeouts
+}
+
+// Timeouts are the limits of commands, monotonic and never restarted by arriving lines.
+type Timeouts struct {
+	Command time.Duration // plain commands, 5 s
+	Storage time.Duration // CPMS=, CSCA?, CMGD, CPIN?, 15 s
+	List    time.Duration // CMGL, 30 s
+	Prompt  time.Duration // CMGS to ">", 10 s
+	Send    time.Duration // Ctrl-Z to the final result, 120 s
+	Write   time.Duration // write() of any bytes, 2 s
+	Poll    time.Duration // safety poll of storage and state when idle, 60 s
+	Reopen  time.Duration // first pause before the port is opened again, 1 s (doubles to 30 s)
+}
+
+// PINGuard journals attempts. Attempt returns an error when this pair was tried before without success.
+type PINGuard interface {
+	Attempt(sim, pinHash string) error // persists before it returns
+	Success(sim, pinHash string) error
+}
+
+// State is what the modem is doing, for people and for routing.
+type State string
+
+// States of a modem.
+const (
+	Absent      State = "absent"   // no device
+	Starting    State = "starting" // being initialised
+	SIMMissing  State = "sim-missing"
+	SIMLocked   State = "sim-locked" // PIN, PUK or a personalisation lock
+	Searching   State = "searching"
+	Denied      State = "denied"
+	Ready       State = "ready"
+	Unreachable State = "unreachable" // the device is there and does not answer
+)
+
+// Status is a snapshot of a modem.
+type Status struct {
+	Name         string    `json:"name"`
+	Device       string    `json:"device"`
+	State        State     `json:"state"`
+	Text         string    `json:"text"` // one sentence: what is wrong and what to do, or that all is well
+	Manufacturer string    `json:"manufacturer,omitempty"`
+	Model        string    `json:"model,omitempty"`
+	Firmware     string    `json:"firmware,omitempty"`
+	IMEI         string    `json:"imei,omitempty"`
+	IMSI         string    `json:"imsi,omitempty"`
+	ICCID        string    `json:"iccid,omitempty"`
+	SMSC         string    `json:"smsc,omitempty"`
+	Operator     string    `json:"operator,omitempty"`
+	Registration string    `json:"registration,omitempty"` // home, roaming, searching, denied…
+	RSSI         int       `json:"rssi_dbm"`               // dBm; 0 unknown
+	StorageUsed  int       `json:"storage_used"`
+	StorageSize  int       `json:"storage_size"`
+	Since        time.Time `json:"since"`
+}
+
+// Stored is a TPDU found in the modem's storage or pushed by it. The receiver
+// persists it and then calls Delete; until then it is offered again.
+type Stored struct {
+	Modem   string
+	TPDU    []byte    // without the SMSC field; nil when the line was not a PDU
+	Raw     string    // the hex line as the modem gave it
+	Stat    int       // 0, 1 received; 2, 3 drafts; -1 pushed (+CDS, +CMT)
+	Storage string    // "ME", "SM", "SR"; "" when pushed
+	Index   int       // slot; -1 when pushed
+	At      time.Time // when the host read it
+	Delete  func(ctx context.Context) error
+}
+
+// Late is a +CMGS found while resynchronising: it belongs to the send whose
+// Send call returned a *SendError with AfterCtrlZ (Token as in that error).
+type Late struct {
+	Token uint64
+	MR    byte
+}
+
+// Class is the class of a send error (reference sms-and-modem §4).
+type Class string
+
+// Classes of send errors.
+const (
+	ClassRecipient    Class = "recipient"    // permanent
+	ClassSubscription Class = "subscription" // permanent for this SIM
+	ClassPDU          Class = "pdu"
+	ClassNetwork      Class = "network"   // transient
+	ClassProtocol     Class = "protocol"  // transient, state
+	ClassAmbiguous    Class = "ambiguous" // possibly sent
+	ClassAccepted     Class = "accepted"  // CMS 197: the SMSC has it already
+	ClassSIM          Class = "sim"
+	ClassBusy         Class = "busy"
+	ClassStorage      Class = "storage"
+	ClassConfig       Class = "config"
+	ClassModem        Class = "modem"
+	ClassVendor       Class = "vendor"
+	ClassUnknown      Class = "unknown"
+	ClassDown         Class = "down" // no modem, not registered: nothing was tried
+)
+
+// SendError is what Driver.Send returns. CMS and CME are -1 when absent.
+type SendError struct {
+	Class      Class
+	AfterCtrlZ bool
+	CMS, CME   int
+	Raw        string // the modem's own words
+	Token      uint64 // names this attempt, for Late
+	Err        error
+}
+
+func (e *SendError) Error() string {
+	switch {
+	case e.Raw != "":
+		return fmt.Sprintf("send: %s (%s)", e.Raw, e.Class)
+	case e.Err != nil:
+		return fmt.Sprintf("send: %v (%s)", e.Err, e.Class)
+	}
+	return fmt.Sprintf("send: %s", e.Class)
+}
+
+func (e *SendError) Unwrap() error { return e.Err }
+
+// Modem is what Driver offers to transports/sms.
+type Modem interface {
+	// Run owns the port until ctx ends; it reopens a lost port by itself.
+	Run(ctx context.Context) error
+	// Send transmits one TPDU (without SMSC field). onAir is called after the
+	// prompt and before Ctrl-Z and returns after fsync; its error cancels the
+	// send. The error is a *SendError or ctx's.
+	Send(ctx context.Context, tpdu []byte, onAir func() error) (mr byte, err error)
+	Burst(ctx context.Context, n int) (end func()) // n parts follow at once (+CMMS)
+	Late() <-chan Late
+	Inbox() <-chan Stored
+	Status() Status
+	Changed() <-chan struct{}        // gets a value after each change of State (coalesced)
+	Probe(ctx context.Context) error // for the watchdog: nil when the loop answers, also without a device
+}
+
+var _ Modem = (*Driver)(nil)

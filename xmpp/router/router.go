@@ -1,0 +1,78 @@
+// Package router holds the session table and the domain routes, and delivers
+// stanzas after RFC 6121 §8. It implements xmpp.Host.
+package router
+
+import (
+	"context"
+	"log/slog"
+
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/stanza"
+)
+
+// Config is what a Router is made of.
+type Config struct {
+	Domain      string // canonical
+	Accounts    Accounts
+	Store       Store
+	MaxSessions int // for each account, 0 means 16
+	Log         *slog.Logger
+}
+
+// Accounts says which localparts exist. Safe for concurrent use, answers from memory.
+type Accounts interface{ Exists(local string) bool }
+
+// Store lends tables to modules (an adapter in wire.go over gateway/store).
+type Store interface {
+	Table(name string) xmpp.Table
+	xmpp.Tables
+}
+
+// Stream is a client's connection as the router sees it (xmpp/c2s). Safe for concurrent use.
+type Stream interface {
+	xmpp.Holder
+	// Send queues; it never blocks. On overflow the stream closes itself and returns what it did not deliver by Session.Unbind.
+	Send(ctx context.Context, s *stanza.Stanza)
+	Close(err *stanza.StreamError)
+	Secure() bool
+	Addr() string
+}
+
+// Router implements xmpp.Host.
+type Router struct{}
+
+// New makes a Router without modules.
+func New(c Config) *Router { panic("skeleton") }
+
+// Load loads the modules in order and freezes the hook tables; sessions may bind afterwards.
+func (r *Router) Load(modules ...xmpp.Module) error { panic("skeleton") }
+
+// Modules returns what was loaded.
+func (r *Router) Modules() []xmpp.Module { panic("skeleton") }
+
+// Session is a bound resource; it implements xmpp.Session.
+type Session struct{}
+
+// Bind adds a resource (RFC 6120 §7). resource "" makes an unguessable one. An older session with
+// the same full JID is closed with conflict and is gone from the table, its unavailable presence
+// sent, before Bind returns. Errors are *stanza.Error: bad-request, resource-constraint.
+func (r *Router) Bind(ctx context.Context, account jid.JID, resource string, st Stream) (*Session, error) {
+	panic("skeleton")
+}
+
+// JID returns the full JID.
+func (s *Session) JID() jid.JID { panic("skeleton") }
+
+// Handle carries one stanza of the client to its end, in the caller's goroutine. It stamps from,
+// answers errors itself, and returns a *stanza.StreamError when the stream must end (invalid-from).
+// A panic in a hook is recovered by c2s, not here.
+func (s *Session) Handle(ctx context.Context, st *stanza.Stanza) error { panic("skeleton") }
+
+// Acked tells that the client has confirmed a stanza (XEP-0198 §4).
+func (s *Session) Acked(ctx context.Context, st *stanza.Stanza) { panic("skeleton") }
+
+// Unbind removes the session, tells the modules, and gives what was queued or sent but not confirmed
+// back to RFC 6121 §8.5 with a delay stamp: messages go to other resources or the Offline hooks, IQ requests
+// are answered with service-unavailable, the rest is dropped. Calling it twice is harmless.
+func (s *Session) Unbind(ctx context.Context, unacked []*stanza.Stanza) { panic("skeleton") }
