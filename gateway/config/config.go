@@ -1,0 +1,139 @@
+// Package config reads doorway.toml into an immutable snapshot.
+//
+// Every fault is reported with file and line and with what to write instead;
+// an unknown key is a fault. The package reads the file and the secret files
+// it names, starts no goroutine and keeps no state.
+package config
+
+import (
+	"time"
+
+	"doorway/xmpp/jid"
+)
+
+// Config is the whole configuration. It is never changed after Load.
+type Config struct {
+	File     string      `toml:"-"` // where it was read from
+	Warnings []Problem   `toml:"-"` // accepted, but worth a look
+	Domain   string      `toml:"domain"`
+	Data     string      `toml:"data"`
+	Admins   []string    `toml:"admins"`
+	XMPP     XMPP        `toml:"xmpp"`
+	Comps    []Component `toml:"component"`
+	MUC      Service     `toml:"muc"`
+	Dir      Service     `toml:"directory"`
+	Upload   Service     `toml:"upload"`
+	Modems   []Modem     `toml:"modem"`
+	SMS      SMS         `toml:"sms"`
+	Networks []Network   `toml:"network"`
+	HTTP     HTTP        `toml:"http"`
+
+	adminJIDs []jid.JID
+}
+
+// XMPP is the section [xmpp].
+type XMPP struct {
+	Mode            string   `toml:"mode"`
+	Server          string   `toml:"server"`
+	SecretFile      string   `toml:"secret_file"`
+	Listen          []string `toml:"listen"`
+	ListenTLS       []string `toml:"listen_tls"`
+	ListenComponent []string `toml:"listen_component"`
+	RequireTLS      bool     `toml:"require_tls"`
+	Certificate     string   `toml:"certificate"`
+	Key             string   `toml:"key"`
+}
+
+// Component is one section [[component]]: a foreign gateway that may attach.
+type Component struct {
+	Domain     string `toml:"domain"`
+	SecretFile string `toml:"secret_file"`
+	Roster     string `toml:"roster"`
+	Message    string `toml:"message"`
+	Presence   string `toml:"presence"`
+	IQ         string `toml:"iq"`
+}
+
+// Service is a section that only names a domain.
+type Service struct {
+	Domain string `toml:"domain"`
+}
+
+// Modem is one section [[modem]].
+type Modem struct {
+	Name    string `toml:"name"`
+	Device  string `toml:"device"`
+	Baud    int    `toml:"baud"`
+	PINFile string `toml:"pin_file"`
+
+	pin string
+}
+
+// PIN returns the SIM's PIN read from pin_file, "" for none.
+func (m Modem) PIN() string { return m.pin }
+
+// SMS is the section [sms].
+type SMS struct {
+	Domain     string   `toml:"domain"`
+	Country    string   `toml:"country"`
+	MaxParts   int      `toml:"max_parts"`
+	Recipients []string `toml:"recipients"` // who gets a text nobody is in conversation with; empty: the admins
+	Foreign    bool     `toml:"international"`
+	Premium    []string `toml:"premium"` // prefixes that are refused, e.g. "+49900"
+}
+
+// Network is one section [[network]].
+type Network struct {
+	Type   string `toml:"type"`
+	Domain string `toml:"domain"`
+	Host   string `toml:"host"`
+	TLS    bool   `toml:"tls"`
+}
+
+// HTTP is the section [http].
+type HTTP struct {
+	Listen    []string `toml:"listen"`
+	ListenTLS []string `toml:"listen_tls"`
+	URL       string   `toml:"url"`
+}
+
+// AdminJIDs returns the administrators' bare JIDs.
+func (c *Config) AdminJIDs() []jid.JID { return c.adminJIDs }
+
+// SMSDomain is the full name of the SMS gateway's domain.
+func (c *Config) SMSDomain() string { return c.full(c.SMS.Domain) }
+
+// full puts a bare label before the domain.
+func (c *Config) full(label string) string {
+	for _, r := range label {
+		if r == '.' {
+			return label
+		}
+	}
+	return label + "." + c.Domain
+}
+
+// defaults is the configuration of an empty file, but for the domain and the
+// data folder, which have none.
+func defaults() Config {
+	return Config{
+		XMPP: XMPP{
+			Mode:       "server",
+			Listen:     []string{"0.0.0.0:5222"},
+			ListenTLS:  []string{"0.0.0.0:5223"},
+			RequireTLS: true,
+		},
+		MUC:    Service{"conference"},
+		Dir:    Service{"directory"},
+		Upload: Service{"upload"},
+		SMS:    SMS{Domain: "sms", MaxParts: 6},
+		HTTP:   HTTP{Listen: []string{"127.0.0.1:8080"}},
+	}
+}
+
+// stopLimit is how long a stop may take: the PDU in flight has 60 s
+// (design §4) and systemd's TimeoutStopSec is 90 s or more.
+const stopLimit = 85 * time.Second
+
+// StopLimit returns how long an ordered stop may take in all.
+func (c *Config) StopLimit() time.Duration { return stopLimit }

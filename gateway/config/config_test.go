@@ -1,0 +1,121 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const minimal = "domain = \"office.example\"\ndata = \"/var/lib/doorway\"\n"
+
+func TestDefaults(t *testing.T) {
+	c, err := Parse("doorway.toml", []byte(minimal+"admins = [\"alice@office.example\"]\n[sms]\ncountry = \"49\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.SMSDomain(); got != "sms.office.example" {
+		t.Errorf("sms domain %q", got)
+	}
+	if !c.XMPP.RequireTLS || c.XMPP.Listen[0] != "0.0.0.0:5222" || c.XMPP.ListenTLS[0] != "0.0.0.0:5223" {
+		t.Errorf("listeners %+v", c.XMPP)
+	}
+	if len(c.AdminJIDs()) != 1 || c.AdminJIDs()[0].String() != "alice@office.example" {
+		t.Errorf("admins %v", c.AdminJIDs())
+	}
+	if c.SMS.MaxParts != 6 || len(c.Warnings) != 0 {
+		t.Errorf("sms %+v warnings %v", c.SMS, c.Warnings)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	dir := t.TempDir()
+	open := filepath.Join(dir, "open")
+	bad := filepath.Join(dir, "bad")
+	for path, mode := range map[string]os.FileMode{open: 0o644, bad: 0o600} {
+		if err := os.WriteFile(path, []byte("12a4\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name, src string
+		want      string // file:line: and a piece of the sentence
+	}{
+		{"syntax", "domain = \n", "f.toml:1: "},
+		{"wrong type", "domain = 3\n", "f.toml:1: "},
+		{"no domain", "data = \"x\"\n", "f.toml: domain is missing: write"},
+		{"no data", "domain = \"office.example\"\n", "f.toml: data is missing: write"},
+		{"bad domain", "domain = \"a@b\"\ndata=\"x\"\n", "f.toml:1: \"a@b\" is not a domain name"},
+		{"unknown key", minimal + "[xmpp]\nlisten_tsl = []\n", "f.toml:4: unknown key \"xmpp.listen_tsl\"; did you mean \"listen_tls\"?"},
+		{"unknown table", minimal + "[sns]\ncountry = \"49\"\n", "f.toml:3: unknown key \"sns\"; did you mean \"sms\"?"},
+		{"unknown top key", "domian = \"x\"\n" + minimal, "f.toml:1: unknown key \"domian\"; did you mean \"domain\"?"},
+		{"second modem's key", minimal + "[[modem]]\ndevice=\"auto\"\n[[modem]]\ndevice=\"/dev/ttyUSB0\"\nbuad = 9600\n", "f.toml:7: unknown key \"modem.buad\"; did you mean \"baud\"?"},
+		{"admin", minimal + "admins = [\"alice\"]\n", "f.toml:3: \"alice\" is not an account"},
+		{"address", minimal + "[xmpp]\nlisten = [\"5222\"]\n", "f.toml:4: \"5222\" is not an address: write host:port"},
+		{"port", minimal + "[xmpp]\nlisten = [\"0.0.0.0:99999\"]\n", "f.toml:4: \"0.0.0.0:99999\" has no valid port"},
+		{"host", minimal + "[xmpp]\nlisten = [\"box:5222\"]\n", "must be an IP address"},
+		{"twice", minimal + "[xmpp]\nlisten = [\"0.0.0.0:5222\", \"0.0.0.0:5222\"]\n", "is listed twice"},
+		{"no listener", minimal + "[xmpp]\nlisten = []\nlisten_tls = []\n", "f.toml:4: no listener"},
+		{"plaintext", minimal + "[xmpp]\nrequire_tls = false\n", "f.toml:4: require_tls = false is for test listeners"},
+		{"mode", minimal + "[xmpp]\nmode = \"client\"\n", "f.toml:4: mode \"client\" is unknown"},
+		{"certificate alone", minimal + "[xmpp]\ncertificate = \"/x.pem\"\n", "certificate and key go together"},
+		{"no device", minimal + "[[modem]]\nname = \"a\"\n", "f.toml:3: device is missing"},
+		{"relative device", minimal + "[[modem]]\ndevice = \"ttyUSB0\"\n", "f.toml:4: device \"ttyUSB0\" is not a full path"},
+		{"same name", minimal + "[[modem]]\nname=\"a\"\ndevice=\"auto\"\n[[modem]]\nname=\"a\"\ndevice=\"/dev/x\"\n", "f.toml:7: two modems are called \"a\""},
+		{"baud", minimal + "[[modem]]\ndevice=\"auto\"\nbaud = 5\n", "f.toml:5: baud 5 is out of range"},
+		{"pin missing", minimal + "[[modem]]\ndevice=\"auto\"\npin_file=\"/nonexistent/pin\"\n", "f.toml:5: /nonexistent/pin: no such file"},
+		{"pin readable", minimal + "[[modem]]\ndevice=\"auto\"\npin_file=\"" + open + "\"\n", "can be read by others"},
+		{"pin wrong", minimal + "[[modem]]\ndevice=\"auto\"\npin_file=\"" + bad + "\"\n", "does not hold a PIN"},
+		{"country", minimal + "[sms]\ncountry = \"+49\"\n", "f.toml:4: country \"+49\" is not a country calling code"},
+		{"parts", minimal + "[sms]\nmax_parts = 0\n", "max_parts 0 is out of range"},
+		{"premium", minimal + "[sms]\npremium = [\"0900\"]\n", "must be written internationally"},
+		{"network", minimal + "[[network]]\ntype = \"irc\"\n", "f.toml:4: network type \"irc\" is not in this version"},
+		{"url", minimal + "[http]\nurl = \"office\"\n", "f.toml:4: url \"office\" must be a full address"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse("f.toml", []byte(c.src))
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatalf("error %v, want a *Error", err)
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got\n%v\nwant a line with\n%s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	_, err := Parse("f.toml", []byte("domain = \"a b\"\nfoo = 1\n[xmpp]\nmode = \"x\"\n"))
+	var e *Error
+	if !errors.As(err, &e) || len(e.Problems) < 4 {
+		t.Fatalf("got %v, want four problems", err)
+	}
+	for i := 1; i < len(e.Problems); i++ {
+		if e.Problems[i].Line < e.Problems[i-1].Line {
+			t.Errorf("problems out of order: %v", e.Problems)
+		}
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.toml"))
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "copy the sample") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPINFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "pin"), []byte("1234\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Parse(filepath.Join(dir, "d.toml"), []byte(minimal+"[[modem]]\ndevice = \"auto\"\npin_file = \"pin\"\n[sms]\ncountry=\"49\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Modems[0].PIN() != "1234" || c.Modems[0].Name != "gsm0" || c.Modems[0].Baud != 115200 {
+		t.Errorf("modem %+v", c.Modems[0])
+	}
+}
