@@ -1,0 +1,70 @@
+package pdu
+
+// language names the national tables of a message: identifiers of the single
+// and locking shift information elements, 3GPP TS 23.040 §9.2.3.24.15-16.
+// 0 is the default alphabet.
+type language struct{ single, locking byte }
+
+// Identifiers of TS 23.038 §6.2.1.2.4.
+const (
+	turkish    = 1
+	spanish    = 2
+	portuguese = 3
+)
+
+// tables returns the decoding functions. An identifier without a table here
+// decodes with the default one: a lossy text is better than none.
+func (l language) tables() (locking, single func(byte) rune) {
+	locking, single = mainTable, extension
+	switch l.locking {
+	case turkish:
+		locking = func(c byte) rune { return patched(turkishLocking, c, mainTable) }
+	case portuguese:
+		locking = func(c byte) rune { return patched(portugueseLocking, c, mainTable) }
+	}
+	switch l.single {
+	case turkish:
+		single = func(c byte) rune { return patched(turkishSingle, c, extension) }
+	case spanish:
+		single = func(c byte) rune { return patched(spanishSingle, c, extension) }
+	case portuguese:
+		single = func(c byte) rune { return patched(portugueseSingle, c, extension) }
+	}
+	return locking, single
+}
+
+// A patch lists how a national table differs from the default one.
+type patch struct {
+	code byte
+	r    rune
+}
+
+func patched(p []patch, c byte, base func(byte) rune) rune {
+	for _, d := range p {
+		if d.code == c {
+			return d.r
+		}
+	}
+	return base(c)
+}
+
+// TS 23.038 annex A.2.1, A.2.2 and A.2.3: single shift tables.
+var (
+	turkishSingle = []patch{{0x47, 'Ğ'}, {0x49, 'İ'}, {0x53, 'Ş'}, {0x63, 'ç'}, {0x67, 'ğ'}, {0x69, 'ı'}, {0x73, 'ş'}}
+	spanishSingle = []patch{{0x09, 'ç'}, {0x41, 'Á'}, {0x49, 'Í'}, {0x4F, 'Ó'}, {0x55, 'Ú'}, {0x61, 'á'}, {0x69, 'í'},
+		{0x6F, 'ó'}, {0x75, 'ú'}}
+	portugueseSingle = []patch{{0x05, 'ê'}, {0x09, 'ç'}, {0x0B, 'Ô'}, {0x0C, 'ô'}, {0x0E, 'Á'}, {0x0F, 'á'}, {0x12, 'Φ'},
+		{0x13, 'Γ'}, {0x15, 'Ω'}, {0x16, 'Π'}, {0x17, 'Ψ'}, {0x18, 'Σ'}, {0x19, 'Θ'}, {0x1F, 'Ê'}, {0x41, 'À'}, {0x49, 'Í'},
+		{0x4F, 'Ó'}, {0x55, 'Ú'}, {0x5B, 'Ã'}, {0x5C, 'Õ'}, {0x61, 'Â'}, {0x69, 'í'}, {0x6F, 'ó'}, {0x75, 'ú'}, {0x7B, 'ã'},
+		{0x7C, 'õ'}, {0x7F, 'â'}}
+)
+
+// TS 23.038 annex A.3.1 and A.3.3: locking shift tables.
+var (
+	turkishLocking = []patch{{0x04, '€'}, {0x07, 'ı'}, {0x0B, 'Ğ'}, {0x0C, 'ğ'}, {0x1C, 'Ş'}, {0x1D, 'ş'}, {0x40, 'İ'}, {0x60, 'ç'}}
+	// The escape code keeps its place in every locking table.
+	portugueseLocking = []patch{{0x04, 'ê'}, {0x06, 'ú'}, {0x07, 'í'}, {0x08, 'ó'}, {0x09, 'ç'}, {0x0B, 'Ô'}, {0x0C, 'ô'},
+		{0x0E, 'Á'}, {0x0F, 'á'}, {0x12, 'ª'}, {0x13, 'Ç'}, {0x14, 'À'}, {0x15, '∞'}, {0x16, '^'}, {0x17, '\\'}, {0x18, '€'},
+		{0x19, 'Ó'}, {0x1A, '|'}, {0x1C, 'Â'}, {0x1D, 'â'}, {0x1E, 'Ê'}, {0x24, 'º'}, {0x40, 'Í'}, {0x5B, 'Ã'}, {0x5C, 'Õ'},
+		{0x5D, 'Ú'}, {0x60, '~'}, {0x7B, 'ã'}, {0x7C, 'õ'}, {0x7D, '`'}}
+)
