@@ -92,7 +92,8 @@ const (
 	Done                // stop here: the hook has taken, stored or dropped the stanza
 )
 
-// Hook looks at a stanza on its way and may replace d.Stanza.
+// Hook looks at a stanza on its way and may replace d.Stanza. d belongs to the
+// router again when the hook returns.
 type Hook func(ctx context.Context, d *Delivery) (Verdict, error)
 
 // Delivery is a stanza at a hook point.
@@ -139,6 +140,10 @@ type Session interface {
 	Addr() string
 }
 
+// Acknowledging is an optional ability of a Session, for a type assertion:
+// XEP-0198 is on, so that Acked hooks will tell what has arrived.
+type Acknowledging interface{ Acks() bool }
+
 // Key identifies a value in a Session: a package-level variable of its owner.
 type Key struct{ Name string }
 
@@ -181,6 +186,7 @@ type Host interface {
 	IQ(target Target, typ stanza.IQType, name stanza.Name, h IQFunc) // exact match of the payload's name; twice panics
 	Message(p Point, prio int, h Hook)
 	Presence(p Point, prio int, h Hook)
+	IQHook(p Point, prio int, h Hook) // not at Offline; at Inbound also what goes to the server's own domain, before any IQFunc
 	Session(f func(context.Context, SessionEvent))
 	StreamFeature(StreamFeature)
 	Feature(t Target, ns ...string) // ToHost, ToDomain or ToBare
@@ -190,7 +196,9 @@ type Host interface {
 	// Send routes a stanza as if it had come in: Inbound hooks, delivery,
 	// Offline hooks; From must be set and is trusted. done, when not nil, is
 	// called once when everything it had to store is on disk (at once when
-	// nothing), with the error when it was refused.
+	// nothing), with the error when it was refused. A refused message or
+	// presence is answered with an error stanza to From only when done is nil;
+	// a refused IQ request always is.
 	Send(ctx context.Context, s *stanza.Stanza, done func(error))
 	// Deliver queues s to one session through the Deliver hooks.
 	Deliver(ctx context.Context, to Session, s *stanza.Stanza)

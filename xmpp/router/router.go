@@ -30,9 +30,14 @@ type Store interface {
 }
 
 // Stream is a client's connection as the router sees it (xmpp/c2s). Safe for concurrent use.
+//
+// Optional abilities, by type assertion: Acks() bool (xmpp.Acknowledging: XEP-0198 is on) and Lang() string (the
+// xml:lang of the client's stream header, RFC 6120 §4.7.4).
 type Stream interface {
+	// Hold's release is always called with nil: the router has sent the error reply by then.
 	xmpp.Holder
-	// Send queues; it never blocks. On overflow the stream closes itself and returns what it did not deliver by Session.Unbind.
+	// Send queues; it never blocks. On overflow the stream closes itself and returns what it did not deliver by
+	// Session.Unbind. A stanza that comes after the stream has closed is given back by one more Unbind, not dropped.
 	Send(ctx context.Context, s *stanza.Stanza)
 	Close(err *stanza.StreamError)
 	Secure() bool
@@ -69,10 +74,14 @@ func (s *Session) JID() jid.JID { panic("skeleton") }
 // A panic in a hook is recovered by c2s, not here.
 func (s *Session) Handle(ctx context.Context, st *stanza.Stanza) error { panic("skeleton") }
 
+// Refuse answers a stanza whose header stanza.FromToken found faulty (jid-malformed in to, RFC 6120 §8.3.3.8); what may
+// not be answered is dropped. A faulty from is c2s's own invalid-from.
+func (s *Session) Refuse(ctx context.Context, st *stanza.Stanza, e *stanza.Error) { panic("skeleton") }
+
 // Acked tells that the client has confirmed a stanza (XEP-0198 §4).
 func (s *Session) Acked(ctx context.Context, st *stanza.Stanza) { panic("skeleton") }
 
 // Unbind removes the session, tells the modules, and gives what was queued or sent but not confirmed
 // back to RFC 6121 §8.5 with a delay stamp: messages go to other resources or the Offline hooks, IQ requests
-// are answered with service-unavailable, the rest is dropped. Calling it twice is harmless.
+// are answered with service-unavailable, the rest is dropped. Calling it again is harmless and gives back what is passed then.
 func (s *Session) Unbind(ctx context.Context, unacked []*stanza.Stanza) { panic("skeleton") }
