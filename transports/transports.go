@@ -11,6 +11,7 @@ package transports
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -243,6 +244,12 @@ type Table interface {
 	Range(from, to string, reverse bool, f func(key string, raw []byte) (more bool)) error
 	Next() (uint64, error)
 }
+
+// Errors of an Outbox.
+var (
+	ErrLeased = errors.New("the job is being sent")
+	ErrNoJob  = errors.New("there is no such job")
+)
 
 // Outbox is the durable queue (gateway/queue) of one network. Safe for concurrent use.
 type Outbox interface {
