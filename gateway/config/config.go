@@ -77,9 +77,9 @@ type SMS struct {
 	Domain     string   `toml:"domain"`
 	Country    string   `toml:"country"`
 	MaxParts   int      `toml:"max_parts"`
-	Recipients []string `toml:"recipients"` // who gets a text nobody is in conversation with; empty: the admins
-	Foreign    bool     `toml:"international"`
-	Premium    []string `toml:"premium"` // prefixes that are refused, e.g. "+49900"
+	Recipients []string `toml:"recipients"`    // who gets a text nobody is in conversation with; empty: the admins
+	Foreign    bool     `toml:"international"` // allow numbers outside country
+	Premium    bool     `toml:"premium"`       // allow premium-rate numbers
 }
 
 // Network is one section [[network]].

@@ -69,7 +69,6 @@ func TestFaults(t *testing.T) {
 		{"pin wrong", minimal + "[[modem]]\ndevice=\"auto\"\npin_file=\"" + bad + "\"\n", "does not hold a PIN"},
 		{"country", minimal + "[sms]\ncountry = \"+49\"\n", "f.toml:4: country \"+49\" is not a country calling code"},
 		{"parts", minimal + "[sms]\nmax_parts = 0\n", "max_parts 0 is out of range"},
-		{"premium", minimal + "[sms]\npremium = [\"0900\"]\n", "must be written internationally"},
 		{"network", minimal + "[[network]]\ntype = \"irc\"\n", "f.toml:4: network type \"irc\" is not in this version"},
 		{"url", minimal + "[http]\nurl = \"office\"\n", "f.toml:4: url \"office\" must be a full address"},
 	} {

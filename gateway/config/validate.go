@@ -283,11 +283,6 @@ func (v *validator) sms() {
 	if s.MaxParts < 1 || s.MaxParts > 255 {
 		v.fault("sms.max_parts", "max_parts %d is out of range: write a number from 1 to 255; 6 is usual", s.MaxParts)
 	}
-	for _, p := range s.Premium {
-		if !strings.HasPrefix(p, "+") || strings.Trim(p[1:], "0123456789") != "" || len(p) < 2 {
-			v.fault("sms.premium", `premium prefix %q must be written internationally, e.g. "+49900"`, p)
-		}
-	}
 	for _, r := range s.Recipients {
 		if j, err := jid.Parse(r); err != nil || j.Local() == "" {
 			v.fault("sms.recipients", `%q is not an account: write name@%s`, r, v.c.Domain)
