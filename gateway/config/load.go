@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -85,8 +87,16 @@ func syntaxProblem(file string, err error) Problem {
 		}
 		return Problem{file, pe.Position.Line, text}
 	}
-	return Problem{file, 0, strings.TrimPrefix(err.Error(), "toml: ")}
+	text := strings.TrimPrefix(err.Error(), "toml: ")
+	if m := typeFault.FindStringSubmatch(text); m != nil {
+		line, _ := strconv.Atoi(m[1]) // ignored: the pattern has digits only
+		return Problem{file, line, fmt.Sprintf("%s has a value of the wrong type (%s): see the commented sample doorway.toml", m[2], m[3])}
+	}
+	return Problem{file, 0, text}
 }
+
+// typeFault is the decoder's message for a value of a type that does not fit.
+var typeFault = regexp.MustCompile(`^line (\d+) \(last key "([^"]*)"\): (.*)$`)
 
 // rel resolves a path written in the file.
 func (c *Config) rel(path string) string {

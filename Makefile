@@ -1,0 +1,44 @@
+# doorway: `make help` lists the targets. Logic lives in Go (cmd/house).
+GO       ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+BUILD     = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
+.DEFAULT_GOAL := help
+.PHONY: help run build test check bench fuzz cross vuln clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' Makefile
+
+run: build ## build and run the demo: a server on loopback, three people, an emulated modem
+	@./bin/doorway demo
+
+build: ## make bin/doorway, one static binary
+	@$(BUILD) -o bin/doorway ./cmd/doorway
+
+test: ## install the peers the tests need (Debian packages) and run every test
+	@$(GO) run ./cmd/house peers
+	@CI=$(or $(CI),true) $(GO) run ./cmd/house test
+
+check: ## format, vet, staticcheck, tidy, floor plan, tests with the race detector
+	@$(GO) run ./cmd/house format
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	$(GO) test -race -short ./...
+
+bench: ## run the benchmarks and print binary sizes, in the form benchstat reads
+	@$(GO) test -run '^$$' -bench . -benchmem ./...
+	@$(GO) run ./cmd/house sizes
+
+fuzz: ## run every fuzz target for 30 s
+	@$(GO) run ./cmd/house fuzz -time 30s
+
+cross: ## build for linux/arm64, arm v6, arm v7 and amd64 and print the sizes
+	@$(GO) run ./cmd/house sizes
+
+vuln: ## look for known vulnerabilities (needs the online database)
+	@$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./... || echo "govulncheck could not run or found something; it needs its online database."
+
+clean: ## remove what was built and the demo's data
+	@rm -rf bin dist var

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// packages are the Debian packages of the peers that the tests run doorway
+// against, and of what they need.
+var packages = []string{
+	"gcc", "libc6-dev", // the race detector
+	"python3", "python3-slixmpp", "profanity", "tmux", "go-sendxmpp", "openssl", "systemd",
+}
+
+const policyFile = "/usr/sbin/policy-rc.d"
+
+// peers installs the missing packages without letting a daemon start.
+func peers(ctx context.Context) error {
+	var missing []string
+	for _, p := range packages {
+		out, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "${Status}", p).Output()
+		if err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), "ok installed") {
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) == 0 {
+		fmt.Println("peers: all Debian packages are installed")
+		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		fmt.Printf("peers: this is no Debian; the tests skip what needs %s\n", strings.Join(missing, " "))
+		return nil
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("these Debian packages are missing: %s. Install them, or run make test as root", strings.Join(missing, " "))
+	}
+	fmt.Printf("peers: installing %s\n", strings.Join(missing, " "))
+	undo, err := forbidDaemons()
+	if err != nil {
+		return err
+	}
+	defer undo()
+	env := []string{"DEBIAN_FRONTEND=noninteractive"}
+	if err := quiet(ctx, env, "apt-get", "update", "-q"); err != nil {
+		return err
+	}
+	return quiet(ctx, env, "apt-get", append([]string{"install", "-q", "-y", "--no-install-recommends"}, missing...)...)
+}
+
+// forbidDaemons makes package scripts start nothing: a daemon would hold the
+// port that a test needs. An administrator's own policy stays.
+func forbidDaemons() (undo func(), err error) {
+	f, err := os.OpenFile(policyFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if errors.Is(err, os.ErrExist) {
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("forbid daemons during installation: %w", err)
+	}
+	_, err = f.WriteString("#!/bin/sh\nexit 101\n")
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("forbid daemons during installation: %w", err)
+	}
+	return func() {
+		if err := os.Remove(policyFile); err != nil {
+			fmt.Fprintln(os.Stderr, "house:", err)
+		}
+	}, nil
+}
+
+// quiet shows a command's output only when it fails.
+func quiet(ctx context.Context, env []string, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return nil
+}
