@@ -1,10 +1,59 @@
-// Package store keeps doorway's data in bbolt files; it is the only importer of bbolt.
+// Package store keeps doorway's data in two bbolt files; it is the only
+// importer of bbolt. state.db holds what must survive, archive.db what may be
+// trimmed or dropped. schema.go lists the tables.
+//
+// Writing costs a transaction, not a byte, so all changes go through a group
+// committer: Run commits whatever is queued as one transaction, at once for
+// state and after a short linger for the archive. Write waits for the disk,
+// Later does not; Get and Range see what is still queued. A change is
+// acknowledged only after the transaction is synced, so that kill -9 and a
+// power cut lose nothing that was acknowledged.
+//
+// While Run does not run (before the program has started it and after it has
+// ended), Write commits in the caller's goroutine, and Later waits for the
+// next Write, Run or Close.
+//
+// Left out: compaction, backups other than the copy before a migration.
+//
+// Goroutines: Run starts one committer for each file and waits for both.
 package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
+
+	"go.etcd.io/bbolt"
 )
+
+// Sizes. bbolt's own growth of 16 MiB is too coarse for a card; 512 MiB for
+// each file leaves room in the address space of 32-bit ARM.
+const (
+	defaultMaxSize = 512 << 20
+	stateAlloc     = 1 << 20
+	archiveAlloc   = 4 << 20
+)
+
+// Errors, to be used with errors.Is.
+var (
+	ErrLocked  = errors.New("data folder in use")
+	ErrNewer   = errors.New("schema newer than this program")
+	ErrDamaged = errors.New("database damaged")
+	ErrClosed  = errors.New("store closed")
+)
+
+// Error is an error with a sentence for the person who runs the box. Err
+// wraps one of the errors above, or what the system said.
+type Error struct {
+	Text string // a sentence, with what to do next
+	Err  error  // for the log
+}
+
+func (e *Error) Error() string { return e.Text }
+func (e *Error) Unwrap() error { return e.Err }
 
 // Options of a store.
 type Options struct {
@@ -12,50 +61,190 @@ type Options struct {
 	MaxSize int  // bytes of each file, 0: 512 MiB
 }
 
-// Store is the pair of files state.db and archive.db in one folder, locked by one process.
-type Store struct{}
+// Store is the pair of files state.db and archive.db in one folder, locked by
+// one process. Safe for concurrent use.
+type Store struct {
+	lock   *os.File
+	files  [2]*dbFile // by class
+	tables map[string]*Table
+}
 
-// Open locks the folder, opens or creates the files, and runs the migrations.
-func Open(dir string, o Options) (*Store, error) { panic("skeleton") }
+// Open locks the folder, opens or creates the files, and runs the
+// migrations. The folder is made with mode 0700. Errors meant for a person
+// are *Error: another process holds the folder (ErrLocked), a newer program
+// wrote it (ErrNewer), a file is damaged (ErrDamaged).
+func Open(dir string, o Options) (*Store, error) {
+	if o.MaxSize <= 0 {
+		o.MaxSize = defaultMaxSize
+	}
+	if err := prepareFolder(dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{lock: lock, tables: make(map[string]*Table, len(schema))}
+	if err := s.open(dir, o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
 
-// Run is the group committer; every Write and Later waits for it. It ends when ctx ends, after everything queued is on disk.
-func (s *Store) Run(ctx context.Context) error { panic("skeleton") }
+func (s *Store) open(dir string, o Options) error {
+	names := [2]string{state: "state.db", archive: "archive.db"}
+	// state.db is made first, so an archive on its own means that the precious
+	// file went missing; starting afresh would hide that.
+	if !exists(filepath.Join(dir, names[state])) && exists(filepath.Join(dir, names[archive])) {
+		return &Error{
+			Text: fmt.Sprintf("In %s there is an archive.db but no state.db. Put state.db back from a backup, or move archive.db away to start with an empty box.", dir),
+			Err:  fmt.Errorf("open %s: %w", filepath.Join(dir, names[state]), os.ErrNotExist),
+		}
+	}
+	for c, name := range names {
+		opt := &bbolt.Options{
+			Timeout:      time.Second,
+			FreelistType: bbolt.FreelistMapType,
+			MaxSize:      o.MaxSize,
+			NoSync:       o.NoSync,
+			NoStatistics: true,
+		}
+		db, err := openFile(filepath.Join(dir, name), class(c), opt)
+		if err != nil {
+			return err
+		}
+		f := newFile(name, db, o.MaxSize)
+		db.AllocSize = stateAlloc
+		if class(c) == archive {
+			db.AllocSize = archiveAlloc
+			f.linger = archiveLinger
+		}
+		s.files[c] = f
+	}
+	var first [2][]*Table
+	for _, b := range schema {
+		t := &Table{f: s.files[b.class], name: b.name, ordered: b.ordered}
+		s.tables[b.name] = t
+		first[b.class] = append(first[b.class], t)
+	}
+	for _, tables := range first {
+		if err := reserveAll(tables); err != nil {
+			return damaged(filepath.Join(dir, tables[0].f.name), err)
+		}
+	}
+	return nil
+}
 
-// Close closes the files; Run has ended.
-func (s *Store) Close() error { panic("skeleton") }
+// Run is the group committer; every Write and Later waits for it. It returns
+// nil when ctx has ended and everything queued is on disk. It may run again.
+func (s *Store) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.files[archive].run(ctx) }() // waited for below
+	err := s.files[state].run(ctx)
+	return errors.Join(err, <-ended)
+}
+
+// Close commits what is still queued and closes the files; Run has ended.
+func (s *Store) Close() error {
+	var errs []error
+	for _, f := range s.files {
+		if f != nil {
+			errs = append(errs, f.close())
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close()) // releases the lock; the file stays
+		s.lock = nil
+	}
+	return errors.Join(errs...)
+}
 
 // Table returns a bucket of the schema; an unknown name panics.
-func (s *Store) Table(name string) *Table { panic("skeleton") }
+func (s *Store) Table(name string) *Table {
+	t, ok := s.tables[name]
+	if !ok {
+		panic("store: no table " + name + " in the schema")
+	}
+	return t
+}
 
-// LaterAll commits changes to several tables of one file together.
-func (s *Store) LaterAll(changes map[string]map[string]any, done func(error)) { panic("skeleton") }
+// LaterAll commits changes (table, key, value) to several tables of one file
+// together; otherwise it is Table.Later. Tables of different files are an
+// error, given to done.
+func (s *Store) LaterAll(changes map[string]map[string]any, done func(error)) {
+	f, r := s.request(changes)
+	r.done = done
+	f.later(r)
+}
+
+// WriteAll commits changes (table, key, value) to several tables of one file
+// together and returns after fsync; urgent as in Table.WriteUrgent.
+func (s *Store) WriteAll(changes map[string]map[string]any, urgent bool) error {
+	f, r := s.request(changes)
+	r.urgent = urgent
+	return f.write(r)
+}
+
+func (s *Store) request(changes map[string]map[string]any) (*dbFile, *request) {
+	f, r := s.files[state], &request{}
+	first := true
+	for name, rows := range changes {
+		t := s.Table(name)
+		if !first && t.f != f {
+			r.err = fmt.Errorf("commit %s together with another file: %w", name, errors.ErrUnsupported)
+			break
+		}
+		f, first = t.f, false
+		r.add(t, rows)
+	}
+	return f, r
+}
 
 // Check runs bbolt's consistency check on both files.
-func (s *Store) Check() error { panic("skeleton") }
+func (s *Store) Check() error {
+	for _, f := range s.files {
+		if err := f.check(); err != nil {
+			return fmt.Errorf("check %s: %w", f.name, err)
+		}
+	}
+	return nil
+}
 
-// Probe makes the committer answer: without an fsync, but with a real commit at least every five minutes.
-func (s *Store) Probe(ctx context.Context) error { panic("skeleton") }
+// Probe makes both committers answer: without an fsync, but with a real
+// commit when the last one is five minutes old. It fails when that commit
+// failed, or when ctx ends first, as it does while Run does not run.
+func (s *Store) Probe(ctx context.Context) error {
+	for _, f := range s.files {
+		if err := f.probe(ctx); err != nil {
+			return fmt.Errorf("probe %s: %w", f.name, err)
+		}
+	}
+	return nil
+}
 
-// Stats counts what the committer did.
+// Stats counts what the committer did, in both files.
 type Stats struct {
 	Commits, Changes uint64
 	LastCommit       time.Time
+	Queued           int   // changes that wait for a commit
 	Err              error // the last commit's failure, nil when well
 }
 
 // Stats returns a snapshot.
-func (s *Store) Stats() Stats { panic("skeleton") }
-
-// Table is one bucket; it satisfies xmpp.Table and transports.Table.
-type Table struct{}
-
-func (t *Table) Get(key string, v any) (bool, error)            { panic("skeleton") }
-func (t *Table) Write(changes map[string]any) error             { panic("skeleton") }
-func (t *Table) Later(changes map[string]any, done func(error)) { panic("skeleton") }
-func (t *Table) Range(from, to string, reverse bool, f func(key string, raw []byte) bool) error {
-	panic("skeleton")
+func (s *Store) Stats() Stats {
+	var sum Stats
+	for _, f := range s.files {
+		f.mu.Lock()
+		sum.Commits += f.stats.Commits
+		sum.Changes += f.stats.Changes
+		sum.Queued += f.queued
+		if f.stats.LastCommit.After(sum.LastCommit) {
+			sum.LastCommit = f.stats.LastCommit
+		}
+		if sum.Err == nil && f.stats.Err != nil {
+			sum.Err = f.stats.Err
+		}
+		f.mu.Unlock()
+	}
+	return sum
 }
-func (t *Table) Next() (uint64, error) { panic("skeleton") }
-
-// WriteUrgent is Write that commits before what is queued behind it is gathered (the on-air mark of an SMS).
-func (t *Table) WriteUrgent(changes map[string]any) error { panic("skeleton") }

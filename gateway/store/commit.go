@@ -1,0 +1,504 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// Bounds of one commit. A single larger request is still committed whole.
+const (
+	maxChanges = 200
+	maxBytes   = 256 << 10
+)
+
+// reserve is how far a commit that only deletes may go beyond MaxSize: bbolt
+// needs new pages even for that, and a full file must not stay full for ever.
+const reserve = 4 << 20
+
+// aliveEvery is the longest time between two commits that a probe accepts.
+const aliveEvery = 5 * time.Minute
+
+// change is one row of a request.
+type change struct {
+	t      *Table
+	key    string
+	val    []byte
+	delete bool
+	seq    uint64 // not zero: raise the bucket's sequence to this, nothing else
+}
+
+// request is what one caller wants committed together.
+type request struct {
+	order   uint64 // position among all requests of the file
+	changes []change
+	bytes   int
+	done    func(error) // may be nil
+	urgent  bool
+	probe   bool
+	err     error // set when a value could not be encoded: nothing is committed
+}
+
+// pending is a row as callers see it while changes of it are queued.
+type pending struct {
+	val       []byte
+	delete    bool
+	order     uint64 // of the newest queued change
+	waiting   int    // queued changes of this row
+	committed uint64 // of the newest committed change, while older ones wait
+}
+
+// dbFile is one database with its queue of changes.
+type dbFile struct {
+	name    string
+	db      *bbolt.DB
+	max     int           // Options.MaxSize
+	linger  time.Duration // how long the first change of a batch waits for company
+	wake    chan struct{} // holds one token when there is something to look at
+	clock   func() time.Time
+	tryEach time.Duration // aliveEvery
+
+	commitMu sync.Mutex // held by whoever commits
+	broken   error      // guarded by commitMu; bbolt panicked while writing
+
+	mu      sync.Mutex // guards what follows
+	running bool
+	closed  bool
+	order   uint64
+	urgent  []*request
+	queue   []*request
+	queued  int // changes in urgent and queue
+	bytes   int
+	rows    map[*Table]map[string]*pending
+	stats   Stats
+}
+
+func newFile(name string, db *bbolt.DB, maxSize int) *dbFile {
+	return &dbFile{
+		name: name, db: db, max: maxSize,
+		wake:    make(chan struct{}, 1),
+		clock:   time.Now,
+		tryEach: aliveEvery,
+		rows:    make(map[*Table]map[string]*pending),
+		stats:   Stats{LastCommit: time.Now()},
+	}
+}
+
+// enqueue adds a request and reports whether a committer will come for it.
+func (f *dbFile) enqueue(r *request) (running bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false, ErrClosed
+	}
+	f.order++
+	r.order = f.order
+	if r.err != nil {
+		r.changes = nil
+	}
+	if r.urgent {
+		f.urgent = append(f.urgent, r)
+	} else {
+		f.queue = append(f.queue, r)
+	}
+	f.queued += len(r.changes)
+	f.bytes += r.bytes
+	for i := range r.changes {
+		c := &r.changes[i]
+		if c.seq != 0 {
+			continue
+		}
+		rows := f.rows[c.t]
+		if rows == nil {
+			rows = make(map[string]*pending)
+			f.rows[c.t] = rows
+		}
+		p := rows[c.key]
+		if p == nil {
+			p = &pending{}
+			rows[c.key] = p
+		}
+		p.val, p.delete, p.order = c.val, c.delete, r.order
+		p.waiting++
+	}
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+	return f.running, nil
+}
+
+// later queues a request.
+func (f *dbFile) later(r *request) {
+	if _, err := f.enqueue(r); err != nil && r.done != nil {
+		r.done(err)
+	}
+}
+
+// write queues a request and waits until it is on disk. Without a running
+// committer the caller commits.
+func (f *dbFile) write(r *request) error {
+	result := make(chan error, 1)
+	before := r.done
+	r.done = func(err error) {
+		if before != nil {
+			before(err)
+		}
+		result <- err
+	}
+	running, err := f.enqueue(r)
+	if err != nil {
+		r.done(err)
+		return err
+	}
+	if !running {
+		f.drain()
+	}
+	return <-result
+}
+
+// run commits until ctx has ended and the queue is empty.
+func (f *dbFile) run(ctx context.Context) error {
+	f.mu.Lock()
+	if f.running || f.closed {
+		f.mu.Unlock()
+		return fmt.Errorf("run committer of %s: already running or closed", f.name)
+	}
+	f.running = true
+	f.mu.Unlock()
+	for {
+		f.drain()
+		select {
+		case <-f.wake:
+			f.collect(ctx)
+		case <-ctx.Done():
+			f.drain()
+			f.mu.Lock()
+			if len(f.urgent)+len(f.queue) == 0 {
+				f.running = false
+				f.mu.Unlock()
+				return nil
+			}
+			f.mu.Unlock()
+		}
+	}
+}
+
+// collect lets changes gather for the linger of the file's class.
+func (f *dbFile) collect(ctx context.Context) {
+	if f.linger == 0 {
+		return
+	}
+	t := time.NewTimer(f.linger)
+	defer t.Stop()
+	for {
+		f.mu.Lock()
+		enough := len(f.urgent) > 0 || f.queued >= maxChanges || f.bytes >= maxBytes
+		f.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-f.wake:
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// drain commits until nothing is queued.
+func (f *dbFile) drain() {
+	f.commitMu.Lock()
+	defer f.commitMu.Unlock()
+	for {
+		batch := f.gather()
+		if len(batch) == 0 {
+			return
+		}
+		f.commit(batch)
+	}
+}
+
+// gather takes the next batch from the queue: urgent requests alone, else the
+// oldest ones up to the bounds. Changes of a row that an urgent request has
+// overtaken are left out.
+func (f *dbFile) gather() []*request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from := &f.queue
+	if len(f.urgent) > 0 {
+		from = &f.urgent
+	}
+	n, changes, bytes := 0, 0, 0
+	for n < len(*from) {
+		r := (*from)[n]
+		if n > 0 && (changes+len(r.changes) > maxChanges || bytes+r.bytes > maxBytes) {
+			break
+		}
+		changes += len(r.changes)
+		bytes += r.bytes
+		n++
+	}
+	batch := (*from)[:n:n]
+	if *from = (*from)[n:]; len(*from) == 0 {
+		*from = nil
+	}
+	return batch
+}
+
+// overtaken reports that a newer change of the row is on disk already.
+func (f *dbFile) overtaken(r *request, c *change) bool {
+	p := f.rows[c.t][c.key]
+	return p != nil && p.committed > r.order
+}
+
+// commit writes a batch as one transaction and tells everyone who waits.
+// commitMu is held.
+func (f *dbFile) commit(batch []*request) {
+	var writers []*request
+	probed := false
+	for _, r := range batch {
+		switch {
+		case r.probe:
+			probed = true
+		case r.err == nil && len(r.changes) > 0:
+			writers = append(writers, r)
+		}
+	}
+	var alive []byte
+	if probed && len(writers) == 0 {
+		f.mu.Lock()
+		if now := f.clock(); now.Sub(f.stats.LastCommit) >= f.tryEach {
+			alive, _ = json.Marshal(now.UTC()) // ignored: a time can be encoded
+		}
+		f.mu.Unlock()
+	}
+	if len(writers) == 0 && alive == nil {
+		f.settle(batch, func(r *request) error { return r.err })
+		return
+	}
+	err := f.transact(writers, alive, f.max)
+	wrote := err == nil
+	failed := func(r *request) error {
+		if r.err != nil {
+			return r.err
+		}
+		return err
+	}
+	if errors.Is(err, berrors.ErrMaxSizeReached) {
+		// Deletions make room, so they alone may use the reserve.
+		var small []*request
+		for _, r := range writers {
+			if deletesOnly(r) {
+				small = append(small, r)
+			}
+		}
+		if len(small) > 0 && f.transact(small, nil, f.max+reserve) == nil {
+			wrote = true
+			failed = func(r *request) error {
+				if r.err == nil && deletesOnly(r) {
+					return nil
+				}
+				return errors.Join(r.err, err)
+			}
+		}
+	}
+	f.mu.Lock()
+	if wrote {
+		f.stats.Commits++
+		f.stats.LastCommit = f.clock()
+	}
+	f.stats.Err = err
+	f.mu.Unlock()
+	f.settle(batch, failed)
+}
+
+func deletesOnly(r *request) bool {
+	for _, c := range r.changes {
+		if !c.delete {
+			return false
+		}
+	}
+	return len(r.changes) > 0
+}
+
+// transact runs one bbolt transaction. A panic of bbolt means damaged pages:
+// the file takes no more writes until the next start.
+func (f *dbFile) transact(requests []*request, alive []byte, maxSize int) error {
+	if f.broken != nil {
+		return f.broken
+	}
+	f.db.MaxSize = maxSize // read by the writer only, and that is us
+	err := guarded(func() error {
+		return f.db.Update(func(tx *bbolt.Tx) error { return f.apply(tx, requests, alive) })
+	})
+	var p *panicked
+	if errors.As(err, &p) {
+		f.broken = &Error{
+			Text: fmt.Sprintf("%s is damaged (%v) and takes no more changes. Stop doorway and put the newest backup in its place.", f.name, p),
+			Err:  fmt.Errorf("commit %s: %w", f.name, p),
+		}
+		return f.broken
+	}
+	if err != nil {
+		return fmt.Errorf("commit %s: %w", f.name, err)
+	}
+	return nil
+}
+
+func (f *dbFile) apply(tx *bbolt.Tx, requests []*request, alive []byte) error {
+	if alive != nil {
+		if err := tx.Bucket([]byte(metaBucket)).Put([]byte(keyAlive), alive); err != nil {
+			return err
+		}
+	}
+	buckets := make(map[*Table]*bbolt.Bucket)
+	for _, r := range requests {
+		for i := range r.changes {
+			c := &r.changes[i]
+			b := buckets[c.t]
+			if b == nil {
+				b = tx.Bucket([]byte(c.t.name))
+				if c.t.ordered {
+					b.FillPercent = 0.9
+				}
+				buckets[c.t] = b
+			}
+			f.mu.Lock()
+			skip := f.overtaken(r, c)
+			f.mu.Unlock()
+			var err error
+			switch {
+			case skip:
+			case c.seq != 0:
+				if b.Sequence() < c.seq {
+					err = b.SetSequence(c.seq)
+				}
+			case c.delete:
+				err = b.Delete([]byte(c.key))
+			default:
+				err = b.Put([]byte(c.key), c.val)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.t.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// settle takes a batch out of what callers see as queued and tells them.
+func (f *dbFile) settle(batch []*request, outcome func(*request) error) {
+	f.mu.Lock()
+	for _, r := range batch {
+		ok := outcome(r) == nil
+		f.queued -= len(r.changes)
+		f.bytes -= r.bytes
+		for i := range r.changes {
+			if c := &r.changes[i]; c.seq == 0 {
+				f.settleRow(r, c, ok)
+			}
+		}
+		if ok {
+			f.stats.Changes += uint64(len(r.changes))
+		}
+	}
+	f.mu.Unlock()
+	for _, r := range batch {
+		if r.done != nil {
+			r.done(outcome(r))
+		}
+	}
+}
+
+// settleRow ends one queued change of a row. mu is held.
+func (f *dbFile) settleRow(r *request, c *change, ok bool) {
+	rows := f.rows[c.t]
+	p := rows[c.key]
+	p.waiting--
+	if ok && r.order > p.committed {
+		p.committed = r.order
+	}
+	switch {
+	case p.waiting == 0:
+		if delete(rows, c.key); len(rows) == 0 {
+			delete(f.rows, c.t) // a map never shrinks by itself
+		}
+	case !ok && p.order == r.order:
+		// An urgent change failed while older ones wait: show the newest of those.
+		p.order = 0
+		for _, q := range [][]*request{f.urgent, f.queue} {
+			for _, o := range q {
+				for _, oc := range o.changes {
+					if oc.t == c.t && oc.key == c.key && o.order > p.order {
+						p.val, p.delete, p.order = oc.val, oc.delete, o.order
+					}
+				}
+			}
+		}
+	}
+}
+
+// probe asks the committer for an answer.
+func (f *dbFile) probe(ctx context.Context) error {
+	result := make(chan error, 1)
+	if _, err := f.enqueue(&request{probe: true, urgent: true, done: func(err error) { result <- err }}); err != nil {
+		return err
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.running {
+		return fmt.Errorf("the committer does not run: %w", ctx.Err())
+	}
+	return fmt.Errorf("the committer is stuck: %w", ctx.Err())
+}
+
+// check runs bbolt's consistency check.
+func (f *dbFile) check() error {
+	f.commitMu.Lock() // the check must not meet a writer
+	defer f.commitMu.Unlock()
+	return guarded(func() error {
+		return f.db.View(func(tx *bbolt.Tx) error {
+			var errs []error
+			for err := range tx.Check() {
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		})
+	})
+}
+
+// close commits what is queued and closes the file.
+func (f *dbFile) close() error {
+	f.drain()
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return nil
+	}
+	f.closed = true
+	f.mu.Unlock()
+	f.drain() // what came between the two
+	f.commitMu.Lock()
+	defer f.commitMu.Unlock()
+	if f.broken != nil {
+		return nil // bbolt may still hold its own lock; the process ends anyway
+	}
+	if err := f.db.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", f.name, err)
+	}
+	return nil
+}
