@@ -102,6 +102,7 @@ type Delivery struct {
 	Sender  Session // the local session it came from, nil for others
 	Session Session // at Deliver and Acked: the receiving one
 	Exists  bool    // at Inbound: the local account exists
+	Again   bool    // given back by a stream that ended, with a delay stamp: Inbound hooks have seen it before
 	// Hold, when not nil, is the sender's stream; use Await.
 	Hold Holder
 }
