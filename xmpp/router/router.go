@@ -1,23 +1,47 @@
 // Package router holds the session table and the domain routes, and delivers
 // stanzas after RFC 6121 §8. It implements xmpp.Host.
+//
+// What it obeys: RFC 6120 §8 (addressing, IQ semantics, errors), §10 (server
+// rules, order), RFC 6121 §8 (local delivery, every cell of §8.5). What it
+// leaves to modules: rosters, subscriptions and presence broadcast (hooks at
+// Outbound and Inbound), offline storage (hooks at Offline), all IQ payloads.
+// Federation is not here: a domain that is not hosted is answered with
+// remote-server-not-found.
+//
+// The package starts no goroutine. A stanza is carried to its end in the
+// goroutine of the stream's reader, so what one client sends to one recipient
+// stays in order (RFC 6120 §10.1). Its mutexes are leaves: none is held while
+// a hook, a handler or a stream is called. Hook and handler tables are frozen
+// by Load and read without a lock afterwards.
 package router
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
 )
 
+// DefaultMaxSessions is how many streams an account may have bound, detached
+// ones included, when Config does not say.
+const DefaultMaxSessions = 16
+
 // Config is what a Router is made of.
 type Config struct {
 	Domain      string // canonical
 	Accounts    Accounts
 	Store       Store
-	MaxSessions int // for each account, 0 means 16
+	MaxSessions int    // for each account, 0 means DefaultMaxSessions
+	Lang        string // xml:lang of what has none, "" means "en"
 	Log         *slog.Logger
+	Now         func() time.Time // for delay stamps; nil means time.Now
 }
 
 // Accounts says which localparts exist. Safe for concurrent use, answers from memory.
@@ -44,44 +68,82 @@ type Stream interface {
 	Addr() string
 }
 
-// Router implements xmpp.Host.
-type Router struct{}
+// Router implements xmpp.Host. Safe for concurrent use once Load has
+// returned; before that it belongs to one goroutine.
+type Router struct {
+	conf   Config
+	domain jid.JID
+	log    *slog.Logger
 
-// New makes a Router without modules.
-func New(c Config) *Router { panic("skeleton") }
+	tables  tables
+	frozen  bool
+	modules []xmpp.Module
+	hosted  atomic.Pointer[hosted] // replaced as a whole by Domain
 
-// Load loads the modules in order and freezes the hook tables; sessions may bind afterwards.
-func (r *Router) Load(modules ...xmpp.Module) error { panic("skeleton") }
-
-// Modules returns what was loaded.
-func (r *Router) Modules() []xmpp.Module { panic("skeleton") }
-
-// Session is a bound resource; it implements xmpp.Session.
-type Session struct{}
-
-// Bind adds a resource (RFC 6120 §7). resource "" makes an unguessable one. An older session with
-// the same full JID is closed with conflict and is gone from the table, its unavailable presence
-// sent, before Bind returns. Errors are *stanza.Error: bad-request, resource-constraint.
-func (r *Router) Bind(ctx context.Context, account jid.JID, resource string, st Stream) (*Session, error) {
-	panic("skeleton")
+	mu sync.RWMutex // guards sessions, busy and Session.left
+	// sessions maps a bare JID to its bound resources. The slices are never
+	// changed, only replaced, so that readers walk them without the lock.
+	sessions map[jid.JID][]xmpp.Session
+	// busy counts the full JIDs whose session events are being told right
+	// now; Bind waits on idle until its own is not among them.
+	busy map[jid.JID]int
+	idle sync.Cond
 }
 
-// JID returns the full JID.
-func (s *Session) JID() jid.JID { panic("skeleton") }
+var _ xmpp.Host = (*Router)(nil)
 
-// Handle carries one stanza of the client to its end, in the caller's goroutine. It stamps from,
-// answers errors itself, and returns a *stanza.StreamError when the stream must end (invalid-from).
-// A panic in a hook is recovered by c2s, not here.
-func (s *Session) Handle(ctx context.Context, st *stanza.Stanza) error { panic("skeleton") }
+// New makes a Router without modules. The domain must be canonical; New panics otherwise.
+func New(c Config) *Router {
+	if c.MaxSessions == 0 {
+		c.MaxSessions = DefaultMaxSessions
+	}
+	if c.Lang == "" {
+		c.Lang = "en"
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	r := &Router{
+		conf:     c,
+		domain:   jid.MustParse(c.Domain),
+		log:      c.Log,
+		sessions: make(map[jid.JID][]xmpp.Session),
+		busy:     make(map[jid.JID]int),
+	}
+	r.idle.L = &r.mu
+	r.tables.iq = make(map[iqKey]xmpp.IQFunc)
+	r.tables.spaces = make(map[spaceKey]struct{})
+	r.hosted.Store(&hosted{byName: make(map[string]xmpp.Handler)})
+	return r
+}
 
-// Refuse answers a stanza whose header stanza.FromToken found faulty (jid-malformed in to, RFC 6120 §8.3.3.8); what may
-// not be answered is dropped. A faulty from is c2s's own invalid-from.
-func (s *Session) Refuse(ctx context.Context, st *stanza.Stanza, e *stanza.Error) { panic("skeleton") }
+// Load loads the modules in order and freezes the hook tables; sessions may
+// bind afterwards. It is called once.
+func (r *Router) Load(modules ...xmpp.Module) error {
+	for _, m := range modules {
+		if err := m.Load(r); err != nil {
+			return fmt.Errorf("load module %s: %w", m.Info().Name, err)
+		}
+		r.modules = append(r.modules, m)
+	}
+	r.tables.freeze()
+	r.frozen = true
+	return nil
+}
 
-// Acked tells that the client has confirmed a stanza (XEP-0198 §4).
-func (s *Session) Acked(ctx context.Context, st *stanza.Stanza) { panic("skeleton") }
+// Modules returns what was loaded.
+func (r *Router) Modules() []xmpp.Module { return slices.Clone(r.modules) }
 
-// Unbind removes the session, tells the modules, and gives what was queued or sent but not confirmed
-// back to RFC 6121 §8.5 with a delay stamp: messages go to other resources or the Offline hooks, IQ requests
-// are answered with service-unavailable, the rest is dropped. Calling it again is harmless and gives back what is passed then.
-func (s *Session) Unbind(ctx context.Context, unacked []*stanza.Stanza) { panic("skeleton") }
+// Count returns how many resources are bound, for health pages.
+func (r *Router) Count() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	n := 0
+	for _, l := range r.sessions {
+		n += len(l)
+	}
+	return n
+}

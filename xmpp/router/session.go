@@ -1,0 +1,128 @@
+package router
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/stanza"
+)
+
+// Session is a bound resource; it implements xmpp.Session. Safe for
+// concurrent use, except Handle, which belongs to the stream's reader.
+type Session struct {
+	r      *Router
+	jid    jid.JID
+	stream Stream
+	lang   string // the stream's, when it is not the server's default
+	left   bool   // guarded by Router.mu: out of the table
+
+	mu       sync.Mutex // guards what follows
+	priority int8
+	presence *stanza.Stanza
+	values   []value // few: a slice is smaller than a map and as fast
+}
+
+type value struct {
+	key *xmpp.Key
+	v   any
+}
+
+var (
+	_ xmpp.Session       = (*Session)(nil)
+	_ xmpp.Acknowledging = (*Session)(nil)
+)
+
+// JID returns the full JID.
+func (s *Session) JID() jid.JID { return s.jid }
+
+// Send queues a stanza on the stream without Deliver hooks; it never blocks.
+func (s *Session) Send(ctx context.Context, st *stanza.Stanza) { s.stream.Send(ctx, st) }
+
+// Presence returns the last available presence and its priority, nil while unavailable.
+func (s *Session) Presence() (st *stanza.Stanza, priority int8) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.presence, s.priority
+}
+
+// SetPresence keeps the presence that was broadcast; nil makes the resource unavailable.
+func (s *Session) SetPresence(st *stanza.Stanza, priority int8) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st == nil {
+		priority = 0
+	}
+	s.presence, s.priority = st, priority
+}
+
+// takes reports whether messages to the bare JID go to this resource (RFC 6121 §8.5.2.1.1).
+func (s *Session) takes() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.presence != nil && s.priority >= 0
+}
+
+// available reports that initial presence was sent and not taken back.
+func (s *Session) available() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.presence != nil
+}
+
+// Value returns what was kept for the key, nil without it.
+func (s *Session) Value(key *xmpp.Key) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.values {
+		if s.values[i].key == key {
+			return s.values[i].v
+		}
+	}
+	return nil
+}
+
+// SetValue keeps a value for the key; nil forgets it.
+func (s *Session) SetValue(key *xmpp.Key, v any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.values, func(x value) bool { return x.key == key })
+	switch {
+	case i < 0 && v != nil:
+		s.values = append(s.values, value{key, v})
+	case i >= 0 && v == nil:
+		s.values = slices.Delete(s.values, i, i+1)
+	case i >= 0:
+		s.values[i].v = v
+	}
+}
+
+// Close ends the stream.
+func (s *Session) Close(err *stanza.StreamError) { s.stream.Close(err) }
+
+// Secure reports TLS.
+func (s *Session) Secure() bool { return s.stream.Secure() }
+
+// Addr is the peer's address.
+func (s *Session) Addr() string { return s.stream.Addr() }
+
+// Acks reports that the stream has XEP-0198 switched on.
+func (s *Session) Acks() bool {
+	a, ok := s.stream.(xmpp.Acknowledging)
+	return ok && a.Acks()
+}
+
+// Acked tells that the client has confirmed a stanza (XEP-0198 §4): the very
+// one that the stream was given.
+func (s *Session) Acked(ctx context.Context, st *stanza.Stanza) {
+	hooks := s.r.tables.run[st.Kind][xmpp.Acked]
+	if len(hooks) == 0 {
+		return
+	}
+	d := &xmpp.Delivery{Stanza: st, Session: s}
+	for _, h := range hooks {
+		h(ctx, d) //nolint:errcheck // ignored: verdicts have no meaning at Acked
+	}
+}
