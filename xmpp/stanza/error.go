@@ -1,6 +1,11 @@
 package stanza
 
-import "doorway/xmpp/jid"
+import (
+	"strings"
+
+	"doorway/xmpp/jid"
+	"doorway/xmpp/xmlstream"
+)
 
 // ErrorType is the error's class (RFC 6120 §8.3.2).
 type ErrorType string
@@ -53,17 +58,101 @@ type Error struct {
 	Err       error
 }
 
-// NewError gives the condition its usual type (reference: RFC 6120 §8.3.3).
-func NewError(c Condition, text string) *Error { panic("skeleton") }
+// Namespaces of the conditions (RFC 6120 §8.3.2, §4.9.2).
+const (
+	stanzaErrors = "urn:ietf:params:xml:ns:xmpp-stanzas"
+	streamErrors = "urn:ietf:params:xml:ns:xmpp-streams"
+	streamSpace  = "http://etherx.jabber.org/streams"
+)
 
-func (e *Error) Error() string { panic("skeleton") }
+// errorTypes are the types RFC 6120 §8.3.3 gives the conditions; the others are cancel.
+var errorTypes = map[Condition]ErrorType{
+	Forbidden: Auth, NotAuthorized: Auth, RegistrationRequired: Auth, SubscriptionRequired: Auth,
+	BadRequest: Modify, JIDMalformed: Modify, NotAcceptable: Modify, PolicyViolation: Modify, Redirect: Modify,
+	RecipientUnavailable: Wait, RemoteServerTimeout: Wait, ResourceConstraint: Wait, UnexpectedRequest: Wait,
+}
+
+func usualType(c Condition) ErrorType {
+	if t, ok := errorTypes[c]; ok {
+		return t
+	}
+	return Cancel
+}
+
+// NewError gives the condition its usual type (RFC 6120 §8.3.3).
+func NewError(c Condition, text string) *Error {
+	return &Error{Type: usualType(c), Condition: c, Text: text}
+}
+
+func (e *Error) Error() string {
+	return describe("stanza error "+string(e.Condition), e.Text, e.Err)
+}
+
+// Unwrap returns the cause that is logged.
 func (e *Error) Unwrap() error { return e.Err }
 
-// XML is the <error/> element.
-func (e *Error) XML() string { panic("skeleton") }
+func describe(s, text string, err error) string {
+	if text != "" {
+		s += ": " + text
+	}
+	if err != nil {
+		s += ": " + err.Error()
+	}
+	return s
+}
+
+// XML is the <error/> element (RFC 6120 §8.3.2).
+func (e *Error) XML() string {
+	typ, cond := e.Type, e.Condition
+	if cond == "" {
+		cond = UndefinedCondition
+	}
+	if typ == "" {
+		typ = usualType(cond)
+	}
+	var w xmlstream.Writer
+	w.Start("", "error", "type", string(typ), "by", e.By.String())
+	w.Leaf(stanzaErrors, string(cond), "")
+	if e.Text != "" {
+		w.Leaf(stanzaErrors, "text", e.Text, "xml:lang", "en")
+	}
+	return w.Raw(e.App).End().String()
+}
 
 // ErrorOf parses the <error/> of a stanza of type error; ok false without one.
-func ErrorOf(s *Stanza) (*Error, bool) { panic("skeleton") }
+// An unknown or absent condition reads as undefined-condition.
+func ErrorOf(s *Stanza) (*Error, bool) {
+	if s.Type != TypeError {
+		return nil, false
+	}
+	el, ok := s.Child("", "error")
+	if !ok {
+		return nil, false
+	}
+	e := &Error{Type: ErrorType(el.Attr("type")), Condition: UndefinedCondition}
+	if by, err := jid.Parse(el.Attr("by")); err == nil {
+		e.By = by
+	}
+	for i := range el.Children {
+		c := &el.Children[i]
+		switch {
+		case c.Name.Space != stanzaErrors:
+			if e.App == "" {
+				e.App = c.XML()
+			}
+		case c.Name.Local == "text":
+			e.Text = c.Text
+		default:
+			e.Condition = Condition(c.Name.Local)
+		}
+	}
+	switch e.Type {
+	case Auth, Cancel, Continue, Modify, Wait:
+	default:
+		e.Type = usualType(e.Condition)
+	}
+	return e, true
+}
 
 // StreamError is fatal for its stream (RFC 6120 §4.9).
 type StreamError struct {
@@ -73,8 +162,48 @@ type StreamError struct {
 	Err       error
 }
 
-func (e *StreamError) Error() string { panic("skeleton") }
+func (e *StreamError) Error() string {
+	return describe("stream error "+e.Condition, e.Text, e.Err)
+}
+
+// Unwrap returns the cause that is logged.
 func (e *StreamError) Unwrap() error { return e.Err }
 
-// XML is the <stream:error/> element.
-func (e *StreamError) XML() string { panic("skeleton") }
+// XML is the <stream:error/> element, for a stream whose header binds the
+// prefix stream.
+func (e *StreamError) XML() string {
+	cond := e.Condition
+	if cond == "" {
+		cond = "undefined-condition"
+	}
+	var w xmlstream.Writer
+	w.Start("", "stream:error").Leaf(streamErrors, cond, "")
+	if e.Text != "" {
+		w.Leaf(streamErrors, "text", e.Text, "xml:lang", "en")
+	}
+	return w.Raw(e.App).End().String()
+}
+
+// StreamErrorOf reads a <stream:error/> token; ok false when it is none.
+func StreamErrorOf(t *xmlstream.Token) (*StreamError, bool) {
+	if t.Kind != xmlstream.Element || t.Name != (Name{Space: streamSpace, Local: "error"}) {
+		return nil, false
+	}
+	children, err := xmlstream.ParseTree(string(t.Inner), string(t.Decls), t.Content)
+	if err != nil {
+		return nil, false // not reached: the reader has checked it
+	}
+	e := &StreamError{Condition: "undefined-condition"}
+	for i := range children {
+		c := &children[i]
+		switch {
+		case c.Name.Space != streamErrors:
+			e.App = strings.TrimSpace(c.XML())
+		case c.Name.Local == "text":
+			e.Text = c.Text
+		default:
+			e.Condition = c.Name.Local
+		}
+	}
+	return e, true
+}

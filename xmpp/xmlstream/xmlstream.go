@@ -3,14 +3,20 @@
 //
 // The reader is strict and bounded: it refuses what RFC 6120 §11.1 forbids
 // (comments, processing instructions, DTDs, custom entities) and everything
-// that is not namespace-well-formed, while the bytes arrive, and it never
-// holds more than the limits allow. It copies nothing: what Next returns
-// points into the reader's buffer and is valid until the next call.
+// that is not namespace-well-formed (XML 1.0, fifth edition; Namespaces in
+// XML 1.0), while the bytes arrive, and it never holds more than the limits
+// allow. It copies nothing: what Next returns points into the reader's buffer
+// and is valid until the next call.
+//
+// One scanner (scan.go, names.go) serves the stream, single elements (Parse)
+// and small trees (ParseTree), so that all three are equally strict.
+//
+// Left out: DTDs and validation, encodings other than UTF-8, XML 1.1.
 //
 // The package starts no goroutine. A Reader belongs to one goroutine.
 package xmlstream
 
-import "io"
+import "strconv"
 
 // Name is an expanded XML name: namespace and local part.
 type Name struct{ Space, Local string }
@@ -26,18 +32,25 @@ const (
 )
 
 // Token is one unit cut from a stream. All byte slices point into the
-// Reader's buffer and are valid until the next call of Next.
+// Reader's buffer and are valid until the next call of Next or Ready; the
+// strings may be kept.
 type Token struct {
 	Kind  Kind
 	Name  Name   // expanded name of the element or of the root
 	Attrs []Attr // attributes of its start tag, without xmlns declarations
+	// Prefix is the prefix the element's name was written with. RFC 6120
+	// §4.8.5: the root's should be "stream".
+	Prefix string
+	// Content is the stream's content namespace (RFC 6120 §4.8.2): the
+	// default namespace the root's start tag declares, "" when none.
+	Content string
 	// Decls holds the prefix declarations (" xmlns:p='uri'…", each led by one
 	// space) that the inner bytes need: those of the start tag itself and
 	// those of the root that are used inside. Never a default namespace.
 	Decls []byte
 	// Inner holds the verbatim bytes between start and end tag. A default
-	// namespace declared on the start tag that differs from the stream's
-	// content namespace is visible in Name.Space only; the children that
+	// namespace declared on the start tag that is not a content namespace
+	// is visible in Name.Space only; the children that
 	// inherit it are re-rooted so that Inner means the same under any of
 	// jabber:client, jabber:server, jabber:component:accept.
 	Inner []byte
@@ -48,7 +61,32 @@ type Token struct {
 	Raw []byte
 }
 
-// Attr is one attribute with its value unescaped.
+// Attr returns the value of the attribute without a namespace, nil when absent.
+func (t *Token) Attr(local string) []byte {
+	for i := range t.Attrs {
+		if a := &t.Attrs[i]; a.Name.Local == local && a.Name.Space == "" {
+			return a.Value
+		}
+	}
+	return nil
+}
+
+// Offset tells where in Raw the slice b of this token lies, so that a copy of
+// Raw can stand for it. ok is false when b was rewritten (an attribute with
+// an entity, a re-rooted Inner) and lies elsewhere.
+func (t *Token) Offset(b []byte) (off int, ok bool) {
+	if len(b) == 0 {
+		return 0, false
+	}
+	off = cap(t.Raw) - cap(b) // slices of one buffer share its end
+	if off < 0 || off+len(b) > len(t.Raw) || &t.Raw[off] != &b[0] {
+		return 0, false
+	}
+	return off, true
+}
+
+// Attr is one attribute with its value unescaped and white space normalized
+// (XML 1.0 §3.3.3).
 type Attr struct {
 	Name  Name
 	Value []byte
@@ -71,93 +109,45 @@ var (
 	PreAuthLimits = Limits{Bytes: 10 << 10, Depth: 64, Attrs: 32, Name: 256}
 )
 
+// trustedLimits bound what comes from our own store and builders: a stanza
+// that was accepted may have been wrapped a few times since.
+var trustedLimits = Limits{Bytes: 1 << 30, Depth: 128, Attrs: 64, Name: 256}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.Bytes, DefaultLimits.Bytes)
+	set(&l.Depth, DefaultLimits.Depth)
+	set(&l.Attrs, DefaultLimits.Attrs)
+	set(&l.Name, DefaultLimits.Name)
+	return l
+}
+
 // SyntaxError is a fatal fault of the stream. Condition is the stream error
 // to answer with (RFC 6120 §4.9.3): not-well-formed, restricted-xml,
-// unsupported-encoding, policy-violation, invalid-xml, bad-namespace-prefix.
+// unsupported-encoding, policy-violation, invalid-xml.
 type SyntaxError struct {
 	Condition string
 	Detail    string // for the log
 	Offset    int64  // bytes since the stream's start
 }
 
-func (e *SyntaxError) Error() string { return e.Condition + ": " + e.Detail }
-
-// Reader cuts tokens from a byte stream. While it waits for the first byte of
-// a token it holds no more than 512 bytes; larger buffers are borrowed from a
-// pool and given back when the token that needed them has been consumed.
-type Reader struct{}
-
-// NewReader reads from r. It calls r.Read only when no complete token is buffered.
-func NewReader(r io.Reader, lim Limits) *Reader { panic("skeleton") }
-
-// Next returns the next token. io.EOF means the input ended between tokens
-// without a root end tag; io.ErrUnexpectedEOF inside one; *SyntaxError is
-// fatal; other errors are those of the input (a deadline error is resumable:
-// call Next again).
-func (r *Reader) Next() (Token, error) { panic("skeleton") }
-
-// Ready reports whether a complete token is buffered, so that Next would not read.
-func (r *Reader) Ready() bool { panic("skeleton") }
-
-// Restart forgets the stream, and discards what is buffered, for a stream
-// restart after STARTTLS or SASL (RFC 6120 §4.3.3); in is the new input.
-func (r *Reader) Restart(in io.Reader, lim Limits) { panic("skeleton") }
-
-// Parse reads one complete element (a WebSocket frame, a stored stanza).
-// content is the default namespace the bytes stand in, e.g. jabber:client.
-func Parse(b []byte, content string, lim Limits) (Token, error) { panic("skeleton") }
-
-// Tree is a small parsed element; strings are unescaped.
-type Tree struct {
-	Name     Name
-	Attrs    []TreeAttr
-	Children []Tree
-	Text     string // the concatenated character data directly inside
+func (e *SyntaxError) Error() string {
+	return e.Condition + ": " + e.Detail + " at byte " + strconv.FormatInt(e.Offset, 10)
 }
 
-// TreeAttr is an attribute of a Tree.
-type TreeAttr struct {
-	Name  Name
-	Value string
+// Stream error conditions of a SyntaxError.
+const (
+	notWellFormed       = "not-well-formed"      // RFC 6120 §4.9.3.13
+	restrictedXML       = "restricted-xml"       // RFC 6120 §4.9.3.18
+	unsupportedEncoding = "unsupported-encoding" // RFC 6120 §4.9.3.22
+	policyViolation     = "policy-violation"     // RFC 6120 §4.9.3.14
+	invalidXML          = "invalid-xml"          // RFC 6120 §4.9.3.9
+)
+
+func fault(condition, detail string) error {
+	return &SyntaxError{Condition: condition, Detail: detail}
 }
-
-// Attr returns the value of the un-namespaced attribute, "" when absent.
-func (t *Tree) Attr(local string) string { panic("skeleton") }
-
-// Child returns the first child with that name, nil when absent; space "" matches the parent's own namespace.
-func (t *Tree) Child(space, local string) *Tree { panic("skeleton") }
-
-// ParseTree parses the inner bytes of an element into its children. content
-// is the namespace of un-prefixed names without an xmlns of their own; decls
-// are prefix declarations in force.
-func ParseTree(inner, decls, content string) ([]Tree, error) { panic("skeleton") }
-
-// AppendEscaped appends s with the five predefined entities escaped;
-// characters that XML 1.0 forbids become U+FFFD. Safe in text and attributes.
-func AppendEscaped(dst []byte, s string) []byte { panic("skeleton") }
-
-// Escaped is AppendEscaped as a string; s itself when nothing needs escaping.
-func Escaped(s string) string { panic("skeleton") }
-
-// Writer builds XML. The zero value is ready. Misuse (an End too many) panics
-// in tests by way of Bytes.
-type Writer struct{}
-
-// Start opens an element; space "" inherits. attrs are name, value pairs; a
-// pair with an empty value is left out.
-func (w *Writer) Start(space, local string, attrs ...string) *Writer { panic("skeleton") }
-
-// Text adds escaped character data.
-func (w *Writer) Text(s string) *Writer { panic("skeleton") }
-
-// Raw adds bytes that are known to be well-formed.
-func (w *Writer) Raw(s string) *Writer { panic("skeleton") }
-
-// End closes the innermost open element (self-closing when it is empty).
-func (w *Writer) End() *Writer { panic("skeleton") }
-
-// Leaf is Start, Text, End.
-func (w *Writer) Leaf(space, local, text string, attrs ...string) *Writer { panic("skeleton") }
-
-// String returns what was written; every element must be closed.
-func (w *Writer) String() string { panic("skeleton") }
