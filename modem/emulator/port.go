@@ -1,0 +1,54 @@
+package emulator
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/creack/pty"
+	"golang.org/x/term"
+)
+
+// port is a pseudo-terminal. The slave stays open here too, so that the
+// master never reads an error when a client closes its end.
+type port struct {
+	master, slave *os.File
+}
+
+// openPort makes a raw pseudo-terminal and points the link at its slave. On
+// Linux both ends share the line settings, so setting the slave sets both.
+func openPort(link string) (*port, error) {
+	m, s, err := pty.Open()
+	if err != nil {
+		return nil, fmt.Errorf("open pseudo-terminal: %w", err)
+	}
+	p := &port{m, s}
+	if _, err := term.MakeRaw(int(s.Fd())); err != nil {
+		p.close("")
+		return nil, fmt.Errorf("set %s raw: %w", s.Name(), err)
+	}
+	if link == "" {
+		return p, nil
+	}
+	tmp := filepath.Join(filepath.Dir(link), fmt.Sprintf(".%s.%d", filepath.Base(link), os.Getpid()))
+	_ = os.Remove(tmp) // ignored: usually it is not there, and Symlink says when it stays
+	if err = os.Symlink(s.Name(), tmp); err == nil {
+		err = os.Rename(tmp, link)
+	}
+	if err != nil {
+		p.close("")
+		return nil, fmt.Errorf("link %s to %s: %w", link, s.Name(), err)
+	}
+	return p, nil
+}
+
+// close ends both ends; a client sees a hang-up. The link goes if it is ours.
+func (p *port) close(link string) {
+	if link != "" {
+		if to, err := os.Readlink(link); err == nil && to == p.slave.Name() {
+			_ = os.Remove(link) // ignored: a stale link leads nowhere
+		}
+	}
+	_ = p.master.Close() // ignored: nothing is buffered in a terminal
+	_ = p.slave.Close()  // ignored: as above
+}
