@@ -97,6 +97,10 @@ func (r *Reader) Ready() bool {
 	return r.advance() != nil || r.done
 }
 
+// Inside reports that a token has begun and is not complete, for timeouts.
+// It may be called out of the input's Read.
+func (r *Reader) Inside() bool { return r.active && !r.done }
+
 // undeclared is the root while its own start tag is being read.
 var undeclared = &root{}
 
