@@ -1,0 +1,130 @@
+package port
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Candidate is a serial port of a USB device, as sysfs describes it.
+type Candidate struct {
+	Path      string // /dev/ttyUSB2
+	USBPath   string // 1-1.2: bus and ports, the same after re-enumeration
+	Interface int    // bInterfaceNumber; -1 when unknown
+	VID, PID  string // four hex digits
+	Serial    string // repeats among cheap sticks: never an identity by itself
+	Product   string
+}
+
+// Find lists the USB serial ports, in the order of USB path and interface. A
+// device that vanishes meanwhile is left out.
+func Find() ([]Candidate, error) { return find("/sys") }
+
+func find(sys string) ([]Candidate, error) {
+	dir := filepath.Join(sys, "class", "tty")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		if os.IsNotExist(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("list serial ports: %w", err)
+	}
+	var out []Candidate
+	for _, e := range entries {
+		n := e.Name()
+		if !strings.HasPrefix(n, "ttyUSB") && !strings.HasPrefix(n, "ttyACM") {
+			continue
+		}
+		if c, ok := describe(sys, n); ok {
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b Candidate) int {
+		if c := strings.Compare(a.USBPath, b.USBPath); c != 0 {
+			return c
+		}
+		return a.Interface - b.Interface
+	})
+	return out, nil
+}
+
+// describe walks up from a tty to its USB interface and device.
+func describe(sys, tty string) (Candidate, bool) {
+	c := Candidate{Path: "/dev/" + tty, Interface: -1}
+	dir, err := filepath.EvalSymlinks(filepath.Join(sys, "class", "tty", tty, "device"))
+	if err != nil {
+		return c, false
+	}
+	for range 8 {
+		if n, err := strconv.ParseUint(attr(dir, "bInterfaceNumber"), 16, 8); err == nil && c.Interface < 0 {
+			c.Interface = int(n)
+		}
+		if v := attr(dir, "idVendor"); v != "" {
+			c.VID, c.PID = v, attr(dir, "idProduct")
+			c.Serial, c.Product = attr(dir, "serial"), attr(dir, "product")
+			c.USBPath = filepath.Base(dir)
+			return c, true
+		}
+		dir = filepath.Dir(dir)
+	}
+	return c, false
+}
+
+func attr(dir, file string) string {
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// Resolve gives the candidates for a configured device: the path itself, all
+// ports for "auto", or those of "usb:1-1.2", "usb:1-1.2:2" (path and interface
+// number), "12d1:1001" and "12d1:1001:0" (vendor, product, interface number).
+// An empty list means that nothing of that kind is plugged in.
+func Resolve(device string) ([]Candidate, error) { return resolve("/sys", device) }
+
+func resolve(sys, device string) ([]Candidate, error) {
+	if strings.HasPrefix(device, "/") {
+		return []Candidate{{Path: device, Interface: -1}}, nil
+	}
+	match, err := parseDevice(device)
+	if err != nil {
+		return nil, err
+	}
+	all, err := find(sys)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(c Candidate) bool { return !match(c) }), nil
+}
+
+func parseDevice(device string) (func(Candidate) bool, error) {
+	bad := fmt.Errorf("device %q: write a path, auto, usb:1-1.2 or 12d1:1001", device)
+	if device == "auto" {
+		return func(Candidate) bool { return true }, nil
+	}
+	f := strings.Split(device, ":")
+	if len(f) < 2 || len(f) > 3 || f[0] == "" || f[1] == "" {
+		return nil, bad
+	}
+	iface := -1
+	if len(f) == 3 {
+		n, err := strconv.Atoi(f[2])
+		if err != nil || n < 0 {
+			return nil, bad
+		}
+		iface = n
+	}
+	if f[0] == "usb" {
+		return func(c Candidate) bool {
+			return c.USBPath == f[1] && (iface < 0 || c.Interface == iface)
+		}, nil
+	}
+	return func(c Candidate) bool {
+		return strings.EqualFold(c.VID, f[0]) && strings.EqualFold(c.PID, f[1]) && (iface < 0 || c.Interface == iface)
+	}, nil
+}

@@ -1,0 +1,113 @@
+package port
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// takeLock locks the file that stands for the device. It is named after the
+// USB path, or after the resolved device path when there is none, and is never
+// removed: removing it would let two processes lock two files.
+func takeLock(dir, device string) (*os.File, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	real, err := filepath.EvalSymlinks(device)
+	if err != nil {
+		return nil, openError(device, err)
+	}
+	id := real
+	if c, ok := describe("/sys", filepath.Base(real)); ok && strings.HasPrefix(real, "/dev/tty") {
+		id = "usb-" + c.USBPath + "-" + strconv.Itoa(c.Interface)
+	}
+	path := filepath.Join(dir, "doorway-"+name(id)+".lock")
+	const safe = unix.O_NOFOLLOW | unix.O_NONBLOCK
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|safe, 0o644)
+	if errors.Is(err, os.ErrPermission) {
+		// Another user made it; a lock needs no right to write.
+		f, err = os.OpenFile(path, os.O_RDONLY|safe, 0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", device, err)
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		defer f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, lockedBy(f, device)
+		}
+		return nil, fmt.Errorf("lock %s: %w", device, err)
+	}
+	// The number only tells people who holds it; the lock itself is flock's.
+	if err := f.Truncate(0); err == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) // ignored: information only
+	}
+	return f, nil
+}
+
+// lockedBy names the process that wrote its number into the lock file.
+func lockedBy(f *os.File, device string) error {
+	b, err := io.ReadAll(io.LimitReader(f, 32))
+	if err != nil {
+		return &BusyError{Path: device}
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || pid <= 0 {
+		return &BusyError{Path: device}
+	}
+	return &BusyError{Path: device, PID: pid, Holder: command(pid)}
+}
+
+// busy looks for the process that has the device open. Without privileges it
+// sees the caller's own processes only.
+func busy(device string) error {
+	e := &BusyError{Path: device}
+	real, err := filepath.EvalSymlinks(device)
+	if err != nil {
+		return e
+	}
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return e
+	}
+	for _, p := range procs {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		dir := filepath.Join("/proc", p.Name(), "fd")
+		fds, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			if to, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && to == real {
+				e.PID, e.Holder = pid, command(pid)
+				return e
+			}
+		}
+	}
+	return e
+}
+
+// command is a process's name, "" when it is gone.
+func command(pid int) string {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
