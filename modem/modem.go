@@ -41,6 +41,8 @@ type Timeouts struct {
 	Write   time.Duration // write() of any bytes, 2 s
 	Poll    time.Duration // safety poll of storage and state when idle, 60 s
 	Reopen  time.Duration // first pause before the port is opened again, 1 s (doubles to 30 s)
+	Quiet   time.Duration // silence that proves that answers match commands again, 300 ms; also the pause between the first AT commands
+	Listen  time.Duration // after a send without an answer: listening before the next command, 10 s
 }
 
 // PINGuard journals attempts. Attempt returns an error when this pair was tried before without success.

@@ -1,0 +1,265 @@
+package modem
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"doorway/modem/emulator"
+	"doorway/modem/pdu"
+)
+
+// fast are limits for tests: the modem answers in microseconds.
+var fast = Timeouts{
+	Command: 400 * time.Millisecond, Storage: 500 * time.Millisecond, List: time.Second,
+	Prompt: 500 * time.Millisecond, Send: 2 * time.Second, Write: 500 * time.Millisecond,
+	Poll: 3 * time.Second, Reopen: 30 * time.Millisecond, Quiet: 60 * time.Millisecond, Listen: 150 * time.Millisecond,
+}
+
+// rig is a driver on an emulated modem, and an inbox that takes everything.
+type rig struct {
+	t    *testing.T
+	emu  *emulator.Emulator
+	d    *Driver
+	stop func() // ends the driver and waits
+
+	mu    sync.Mutex // guards what follows
+	lines []string
+	got   []Stored
+	late  []Late
+	seen  map[[32]byte]int // deliveries by hash, as the gateway counts them
+}
+
+// newRig starts an emulator and a driver on it.
+func newRig(t *testing.T, ec emulator.Config, tweak func(*Config)) *rig {
+	t.Helper()
+	if ec.Link == "" {
+		ec.Link = filepath.Join(t.TempDir(), "modem")
+	}
+	emu, err := emulator.New(ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = emu.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	r := &rig{t: t, emu: emu, seen: map[[32]byte]int{}}
+	c := Config{Name: "gsm0", Device: ec.Link, LockDir: t.TempDir(), Timeouts: fast, Trace: r.trace}
+	if tweak != nil {
+		tweak(&c)
+	}
+	r.run(c)
+	return r
+}
+
+// run starts a driver; it is stopped at the end of the test.
+func (r *rig) run(c Config) {
+	r.d = New(c)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := r.d.Run(ctx); err != nil {
+			r.t.Errorf("Run: %v", err)
+		}
+	})
+	wg.Go(func() { r.receive(ctx) })
+	r.stop = func() { cancel(); wg.Wait() }
+	r.t.Cleanup(r.stop)
+}
+
+func (r *rig) trace(dir byte, line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, string(dir)+line)
+}
+
+// receive is what the gateway does: persist, then delete.
+func (r *rig) receive(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case l := <-r.d.Late():
+			r.mu.Lock()
+			r.late = append(r.late, l)
+			r.mu.Unlock()
+		case s := <-r.d.Inbox():
+			r.mu.Lock()
+			r.seen[pdu.Hash(s.TPDU)]++
+			if r.seen[pdu.Hash(s.TPDU)] == 1 {
+				r.got = append(r.got, s)
+			}
+			r.mu.Unlock()
+			if err := s.Delete(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrDown) {
+				r.t.Errorf("delete %s %d: %v", s.Storage, s.Index, err)
+			}
+		}
+	}
+}
+
+// until waits for a condition, with a deadline.
+func (r *rig) until(what string, limit time.Duration, cond func() bool) {
+	r.t.Helper()
+	waitFor(r.t, what, limit, cond, r.dump)
+}
+
+func waitFor(t *testing.T, what string, limit time.Duration, cond func() bool, dump func()) {
+	t.Helper()
+	end := time.NewTimer(limit)
+	defer end.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-end.C:
+			if dump != nil {
+				dump()
+			}
+			t.Fatalf("%s: not within %v", what, limit)
+		}
+	}
+}
+
+func (r *rig) dump() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from := max(0, len(r.lines)-80)
+	r.t.Logf("status %+v\nlines:\n%s", r.d.Status(), strings.Join(r.lines[from:], "\n"))
+}
+
+func (r *rig) ready() {
+	r.t.Helper()
+	r.until("modem ready", 5*time.Second, func() bool { return r.d.Status().State == Ready })
+}
+
+// tpdu encodes a text of one part with a status report.
+func (r *rig) tpdu(text string) []byte {
+	r.t.Helper()
+	return encode(r.t, text)
+}
+
+func encode(t testing.TB, text string) []byte {
+	t.Helper()
+	to, err := pdu.ParseNumber("+4915550101")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, _, err := pdu.Encode(text, pdu.Options{To: to, StatusReport: true})
+	if err != nil || len(parts) != 1 {
+		t.Fatalf("encode %q: %d parts, %v", text, len(parts), err)
+	}
+	return parts[0]
+}
+
+// send sends a text; onAir counts.
+func (r *rig) send(text string) (mr byte, marks int, err error) {
+	mr, err = r.d.Send(context.Background(), r.tpdu(text), func() error { marks++; return nil })
+	return mr, marks, err
+}
+
+// mustSend sends a text that has to be accepted.
+func (r *rig) mustSend(text string) byte {
+	r.t.Helper()
+	mr, marks, err := r.send(text)
+	if err != nil || marks != 1 {
+		r.dump()
+		r.t.Fatalf("send %q: %v, on-air marks %d", text, err, marks)
+	}
+	return mr
+}
+
+// texts are the messages received, reports left out, in order.
+func (r *rig) texts() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []string
+	for _, s := range r.got {
+		if pdu.KindOf(s.TPDU, false) != pdu.KindDeliver {
+			continue
+		}
+		m, err := pdu.DecodeDeliver(s.TPDU)
+		if err != nil {
+			r.t.Errorf("decode %x: %v", s.TPDU, err)
+			continue
+		}
+		out = append(out, m.Text())
+	}
+	return out
+}
+
+// reports are the references of the status reports received.
+func (r *rig) reports() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []byte
+	for _, s := range r.got {
+		if rep, err := pdu.DecodeStatusReport(s.TPDU); err == nil && pdu.KindOf(s.TPDU, false) == pdu.KindStatusReport {
+			out = append(out, rep.MR)
+		}
+	}
+	return out
+}
+
+// counts tells how often each text reached the service centre.
+func (r *rig) counts() map[string]int {
+	m := map[string]int{}
+	for _, s := range r.emu.Submits() {
+		m[s.Text] += s.Count
+	}
+	return m
+}
+
+func (r *rig) traced(line string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, l := range r.lines {
+		if l == line {
+			n++
+		}
+	}
+	return n
+}
+
+// standing is the check at the end of each behaviour row: a normal send and a
+// normal receive work, nothing was sent twice, storage is empty, and the
+// modem was never spoken to while it was busy.
+func (r *rig) standing() {
+	r.t.Helper()
+	r.ready()
+	mr := r.mustSend("standing check")
+	r.until("report of the standing check", 5*time.Second, func() bool {
+		for _, m := range r.reports() {
+			if m == mr {
+				return true
+			}
+		}
+		return false
+	})
+	if err := r.emu.Deliver("+4915550102", "standing answer"); err != nil {
+		r.t.Fatal(err)
+	}
+	r.until("standing answer", 5*time.Second, func() bool {
+		for _, s := range r.texts() {
+			if s == "standing answer" {
+				return true
+			}
+		}
+		return false
+	})
+	r.until("storage empty", 5*time.Second, func() bool { return len(r.emu.Slots()) == 0 })
+	for text, n := range r.counts() {
+		if n != 1 {
+			r.t.Errorf("%q reached the service centre %d times", text, n)
+		}
+	}
+	for _, v := range r.emu.Violations() {
+		r.t.Errorf("violation: %s", v)
+	}
+}

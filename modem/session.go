@@ -1,0 +1,226 @@
+package modem
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+)
+
+// session is one opening of the port. It belongs to the goroutine of Run.
+type session struct {
+	d *Driver
+	e *engine
+	t Timeouts
+
+	sim      string // name of the SIM for the guard: ICCID, else the device
+	pinSent  string // hash of a PIN whose success is not yet journalled
+	simKnown bool   // IMSI and ICCID were read
+	setUp    bool   // SMS settings were made
+	smsReady bool   // the modem said so
+	waits    int    // checks since the SIM is ready and SMS is not
+	noSMSC   bool   // CSCA is empty
+	cmms     bool   // +CMMS is known
+	ack      bool   // CSMS=1: pushed TPDUs want +CNMA
+	noList   bool   // +CMGL does not work here
+
+	mem  string          // memory chosen for new messages
+	mem1 string          // memory that +CMGR, +CMGL and +CMGD use now
+	mems []string        // memories to drain: the chosen one and those announced
+	once []string        // memory to drain once
+	gen  map[slot]uint64 // changes of a slot since the start
+	want []reading       // slots announced and not yet read
+
+	listen    bool // a send got no answer: listen, then resynchronise
+	restart   bool // settings are lost or in doubt: start again
+	drainDue  bool
+	checkDue  bool
+	nextPoll  time.Time
+	nextLook  time.Time // when not ready
+	nextCheck time.Time // no check that a line asks for before
+	polls     int
+	starts    int
+	started   time.Time
+
+	burst      int // parts still to come
+	burstID    uint64
+	burstUntil time.Time
+}
+
+func newSession(d *Driver, p io.ReadWriteCloser) *session {
+	return &session{d: d, t: d.cfg.Timeouts, gen: map[slot]uint64{},
+		e: newEngine(p, d.log, d.cfg.Timeouts, d.setBusy, d.foundLate)}
+}
+
+// run starts the modem and serves it until the port is lost or ctx ends.
+func (s *session) run(ctx context.Context) error {
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	for {
+		more, err := s.chores(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.idle(ctx, more); err != nil {
+			return err
+		}
+	}
+}
+
+// ask runs a command; after a timeout it resynchronises and asks once more. A
+// modem that answers AT and not this command has refused it. Errors end the session.
+func (s *session) ask(ctx context.Context, c command) (result, error) {
+	if c.limit == 0 {
+		c.limit = s.t.Command
+	}
+	for range 2 {
+		r, err := s.e.do(ctx, c)
+		if s.e.echoed {
+			s.e.echoed = false
+			s.restart = true
+		}
+		if err != errTimeout {
+			return r, err
+		}
+		if err := s.e.resync(ctx); err != nil {
+			return r, err
+		}
+	}
+	return result{final: final{kind: finalOther, code: -1, raw: "no answer"}}, nil
+}
+
+// set runs a command without information and tells whether it was accepted.
+func (s *session) set(ctx context.Context, line string, limit time.Duration) (bool, error) {
+	r, err := s.ask(ctx, command{line: line, limit: limit})
+	return err == nil && r.final.ok(), err
+}
+
+// chores does the next thing that is due while no part is awaited, in this
+// order: unsolicited lines, a new start, announced slots, checks, polls. It does
+// one thing only, so that sends have their turn; more tells that there is more.
+func (s *session) chores(ctx context.Context) (more bool, err error) {
+	if s.listen {
+		if err := s.resume(ctx); err != nil {
+			return false, err
+		}
+	}
+	if s.inBurst() {
+		return false, nil
+	}
+	s.e.fileAll()
+	for _, u := range s.takeURCs() {
+		s.handle(u)
+	}
+	if s.e.lost {
+		s.e.lost, s.drainDue = false, true
+	}
+	now := time.Now()
+	switch {
+	case s.restart:
+		return true, s.start(ctx)
+	case len(s.want) > 0 && s.setUp:
+		return true, s.readNext(ctx)
+	case s.checkDue && !now.Before(s.nextCheck), !s.isReady() && !now.Before(s.nextLook):
+		return true, s.advance(ctx)
+	case s.drainDue && s.setUp:
+		return true, s.drain(ctx)
+	case s.isReady() && !now.Before(s.nextPoll):
+		return true, s.poll(ctx)
+	}
+	return false, nil
+}
+
+func (s *session) takeURCs() []urc {
+	u := s.e.urcs
+	s.e.urcs = nil
+	return u
+}
+
+// handle notes what an unsolicited line asks for; nothing is sent here.
+func (s *session) handle(u urc) {
+	switch urcKind(u.text) {
+	case kindMessage:
+		mem, index, ok := parseIndication(u.text)
+		if !ok {
+			s.drainDue = true
+			return
+		}
+		s.announced(mem, index, strings.HasPrefix(strings.ToUpper(u.text), "+CDSI"))
+	case kindPushed:
+		s.d.offerPushed(s, u)
+	case kindNetwork:
+		// A change of cell is no change for us.
+		if r, ok := parseCREG(u.text); !ok || r.usable() != s.isReady() {
+			s.checkDue = true
+		}
+	case kindSIM:
+		s.checkDue = true
+		if parseCPIN(u.text) != "READY" {
+			s.simKnown = false
+		}
+	case kindSMSReady:
+		s.smsReady, s.checkDue = true, !s.setUp
+	case kindBoot:
+		s.restart = true
+	case kindFull:
+		s.drainDue = true
+	}
+}
+
+// idle waits for the next thing to do, not at all when a chore is due, and
+// does at most one job.
+func (s *session) idle(ctx context.Context, due bool) error {
+	wait := time.Until(s.nextPoll)
+	out, head := s.d.head()
+	jobs := s.d.jobs
+	switch {
+	case due:
+		wait = 0
+	case s.inBurst():
+		wait = time.Until(s.burstUntil)
+	case !s.isReady():
+		wait = time.Until(s.nextLook)
+	case s.checkDue:
+		wait = min(wait, time.Until(s.nextCheck))
+	}
+	if s.restart {
+		jobs = nil // settings come first
+	}
+	s.e.timer.Reset(max(wait, 0))
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case b, ok := <-s.e.in:
+		if err := s.e.take(b, ok); err != nil {
+			return err
+		}
+		s.e.fileAll()
+	case j := <-jobs:
+		err := j.run(ctx, s)
+		j.done <- nil
+		return err
+	case out <- head.stored:
+		s.d.taken()
+	case <-s.d.wake:
+	case p := <-s.d.probes:
+		close(p)
+	case <-s.e.timer.C:
+		if s.burst > 0 && !s.inBurst() {
+			s.burst = 0
+		}
+	}
+	return nil
+}
+
+func (s *session) isReady() bool { return s.setUp && s.d.Status().State == Ready }
+
+// poll is the look at a quiet modem: does it answer, is it still registered,
+// and at every second look, what lies in its storage that nobody announced.
+func (s *session) poll(ctx context.Context) error {
+	s.nextPoll = time.Now().Add(s.t.Poll / 2)
+	if s.polls++; s.polls%2 == 0 {
+		s.drainDue = true
+	}
+	return s.advance(ctx)
+}

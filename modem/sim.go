@@ -1,0 +1,234 @@
+package modem
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/warthog618/modem/info"
+)
+
+// checkSIM tells whether the SIM is usable and sets the state when it is not
+// (TS 27.007 §8.3).
+func (s *session) checkSIM(ctx context.Context) (bool, error) {
+	r, err := s.ask(ctx, command{line: "AT+CPIN?", info: "+CPIN", limit: s.t.Storage})
+	if err != nil {
+		return false, err
+	}
+	state := parseCPIN(r.first())
+	if !r.final.ok() {
+		return s.noCPIN(ctx, r.final)
+	}
+	switch {
+	case state == "READY", state == "SIM PIN2", state == "SIM PUK2", state == "":
+		return true, s.simReady(ctx)
+	case state == "SIM PIN":
+		return s.enterPIN(ctx)
+	case state == "SIM PUK":
+		s.d.setState(SIMLocked, textPUK)
+	case strings.HasPrefix(state, "PH-"):
+		s.d.setState(SIMLocked, fmt.Sprintf(textPersonal, state))
+	case strings.Contains(state, "NOT INSERTED"), strings.Contains(state, "NOT READY"):
+		s.d.setState(SIMMissing, textSIMMissing)
+	default:
+		s.d.setState(Starting, textSIMBusy)
+	}
+	return false, nil
+}
+
+// noCPIN interprets an error in place of the state of the SIM.
+func (s *session) noCPIN(ctx context.Context, f final) (bool, error) {
+	code := f.code
+	if f.kind == finalCMS && code >= 310 && code <= 316 {
+		code = map[int]int{310: 10, 311: 11, 312: 5, 313: 13, 314: 14, 315: 15, 316: 12}[code]
+	}
+	switch code {
+	case 10, 13, 15:
+		s.simKnown = false
+		s.d.setState(SIMMissing, textSIMMissing)
+		return false, nil
+	case 11:
+		return s.enterPIN(ctx)
+	case 12:
+		s.d.setState(SIMLocked, textPUK)
+		return false, nil
+	case 5, 6, 7:
+		s.d.setState(SIMLocked, fmt.Sprintf(textPersonal, "PH-SIM"))
+		return false, nil
+	case 14:
+		s.d.setState(Starting, textSIMBusy)
+		return false, nil
+	}
+	// No +CPIN here, or a bare ERROR: a SIM that tells its number is usable.
+	r, err := s.ask(ctx, command{line: "AT+CIMI", info: "+CIMI", bare: true})
+	if err != nil {
+		return false, err
+	}
+	if r.final.ok() {
+		return true, s.simReady(ctx)
+	}
+	s.d.setState(SIMMissing, textSIMMissing)
+	return false, nil
+}
+
+// simReady reads the SIM's identity once and journals a PIN that worked.
+func (s *session) simReady(ctx context.Context) error {
+	if s.pinSent != "" {
+		if err := s.d.cfg.Guard.Success(s.simName(), s.pinSent); err != nil {
+			s.d.log.Error("modem: success of the PIN is not recorded", "err", err)
+		}
+		s.pinSent = ""
+	}
+	if s.simKnown {
+		return nil
+	}
+	r, err := s.ask(ctx, command{line: "AT+CIMI", info: "+CIMI", bare: true})
+	if err != nil {
+		return err
+	}
+	imsi := ""
+	if r.final.ok() {
+		imsi = digits(identityValue(r.first(), "+CIMI"))
+	}
+	iccid, err := s.iccid(ctx)
+	if err != nil {
+		return err
+	}
+	s.simKnown = true
+	s.d.update(func(st *Status) { st.IMSI, st.ICCID = imsi, iccid })
+	return nil
+}
+
+// iccid reads the number on the card by the first command that answers.
+func (s *session) iccid(ctx context.Context) (string, error) {
+	for _, c := range []string{"+CCID", "+ICCID", "^ICCID", "+QCCID", "#CCID"} {
+		line := "AT" + c
+		if c == "^ICCID" {
+			line += "?"
+		}
+		r, err := s.ask(ctx, command{line: line, info: c, bare: true})
+		if err != nil {
+			return "", err
+		}
+		if v := digits(identityValue(info.TrimPrefix(r.first(), "+ICCID"), c)); r.final.ok() && len(v) >= 18 {
+			return v, nil
+		}
+	}
+	return "", nil
+}
+
+// digits takes the padding F off a number and refuses anything else.
+func digits(s string) string {
+	s = strings.TrimRight(s, "Ff")
+	for _, r := range s {
+		if r < '0' || r > '9' {
+			return ""
+		}
+	}
+	return s
+}
+
+// simName names the SIM for the guard: a locked SIM may not tell its number.
+func (s *session) simName() string {
+	if s.sim == "" {
+		return s.d.Status().Device
+	}
+	return s.sim
+}
+
+// enterPIN sends the PIN, once over the whole life of the box unless it
+// worked: three wrong ones block the card.
+func (s *session) enterPIN(ctx context.Context) (bool, error) {
+	text, err := s.mayEnterPIN(ctx)
+	if err != nil {
+		return false, err
+	}
+	if text != "" {
+		s.d.setState(SIMLocked, text)
+		return false, nil
+	}
+	sum := sha256.Sum256([]byte(s.simName() + "\x00" + s.d.cfg.PIN))
+	s.pinSent = hex.EncodeToString(sum[:])
+	if err := s.d.cfg.Guard.Attempt(s.simName(), s.pinSent); err != nil {
+		s.pinSent = ""
+		s.d.pinStop = textPINTried
+		s.d.log.Warn("modem: PIN is not sent", "err", err)
+		s.d.setState(SIMLocked, textPINTried)
+		return false, nil
+	}
+	// Not through ask: it must never be repeated.
+	r, err := s.e.do(ctx, command{line: `AT+CPIN="` + s.d.cfg.PIN + `"`, info: "+CPIN", limit: s.t.List})
+	if err == errTimeout {
+		err = s.e.resync(ctx)
+	}
+	if err != nil {
+		return false, err
+	}
+	s.d.pinStop = textPINTried // should it ask for the PIN again
+	if r.final.kind == finalCME && (r.final.code == 16 || r.final.code == 12) {
+		s.pinSent = ""
+		s.d.pinStop = textPINWrong
+		s.d.setState(SIMLocked, textPINWrong)
+		return false, nil
+	}
+	s.d.setState(Starting, textSIMBusy) // the next look sees READY
+	return false, nil
+}
+
+// mayEnterPIN gives the sentence why the PIN is not sent, or "".
+func (s *session) mayEnterPIN(ctx context.Context) (string, error) {
+	pin := s.d.cfg.PIN
+	switch {
+	case pin == "":
+		return textPINWanted, nil
+	case len(pin) < 4 || len(pin) > 8 || digits(pin) != pin:
+		return textPINBad, nil
+	case s.d.pinStop != "":
+		return s.d.pinStop, nil
+	case s.d.cfg.Guard == nil:
+		return textPINNoGuard, nil
+	}
+	if id, err := s.iccid(ctx); err != nil {
+		return "", err
+	} else if id != "" {
+		s.sim = id
+	}
+	left, err := s.pinAttempts(ctx)
+	if err != nil {
+		return "", err
+	}
+	if left >= 0 && left <= 1 {
+		return textPINFew, nil
+	}
+	return "", nil
+}
+
+// pinAttempts asks how many wrong PINs the card still forgives; -1 when the
+// modem does not tell.
+func (s *session) pinAttempts(ctx context.Context) (int, error) {
+	for _, q := range []struct {
+		line, info string
+		field      int
+	}{
+		{"AT+CPINR", "+CPINR", 1},       // "SIM PIN", 3
+		{`AT+QPINC="SC"`, "+QPINC", 1},  // "SC",3,10
+		{"AT+SPIC", "+SPIC", 0},         // 3,10,3,10
+		{"AT#PCT", "#PCT", 0},           // 3
+		{"AT+UPINCNT", "+UPINCNT", 0},   // 3,3,10,10
+		{"AT^CPIN?", "^CPIN", 3},        // SIM PIN,,10,3,10,3
+		{"AT+ZPINPUK=?", "+ZPINPUK", 0}, // 3,10
+	} {
+		r, err := s.ask(ctx, command{line: q.line, info: q.info})
+		if err != nil {
+			return -1, err
+		}
+		if r.final.ok() && r.first() != "" {
+			if n := number(field(param(r.first(), q.info), q.field)); n >= 0 {
+				return n, nil
+			}
+		}
+	}
+	return -1, nil
+}

@@ -1,0 +1,361 @@
+package modem
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/warthog618/modem/info"
+)
+
+// start brings a modem of unknown condition to where commands match answers
+// and its settings are ours; then it goes on as far as the SIM and the network
+// allow. It runs at each opening of the port and after each restart of the
+// modem. Settings that are refused are lived without: only silence and a
+// refused PDU mode end it.
+func (s *session) start(ctx context.Context) error {
+	s.d.setState(Starting, textStarting)
+	s.restart, s.setUp, s.simKnown, s.waits, s.mem1 = false, false, false, 0, ""
+	s.d.epoch++
+	if s.starts++; s.starts == 1 || time.Since(s.started) > s.t.Poll {
+		s.starts, s.started = 1, time.Now()
+	}
+	if s.starts > 5 {
+		return errReset
+	}
+	if err := hello(ctx, s.e); err != nil {
+		return err
+	}
+	for _, line := range []string{"ATE0", "ATV1", "ATQ0"} {
+		ok, err := s.set(ctx, line, 0)
+		if err != nil {
+			return err
+		}
+		if line == "ATE0" {
+			s.e.echoOff = ok
+		}
+	}
+	for _, line := range []string{"AT+CMEE=1", "AT+CMEE=2"} {
+		if ok, err := s.set(ctx, line, 0); err != nil || ok {
+			if err != nil {
+				return err
+			}
+			break
+		}
+	}
+	// A drop of DTR does no harm afterwards.
+	if _, err := s.set(ctx, "AT&D0", 0); err != nil {
+		return err
+	}
+	if err := s.identity(ctx); err != nil {
+		return err
+	}
+	return s.advance(ctx)
+}
+
+// hello ends whatever the modem was in the middle of and waits for a sign of
+// life. ESC cancels a prompt left open by a process that died; Ctrl-Z is never
+// used for that, it would send half a message (TS 27.005 §4.3).
+func hello(ctx context.Context, e *engine) error {
+	e.tok.disarm()
+	e.echoOff, e.echoed, e.unechoed = false, false, 0
+	e.push, e.urcs, e.stray = nil, nil, time.Time{}
+	if _, err := e.write("\x1b\r"); err != nil {
+		return err
+	}
+	if err := e.listen(ctx, e.quiet/3); err != nil {
+		return err
+	}
+	e.tok.reset()
+	for try := range 5 {
+		if _, err := e.write("AT\r"); err != nil {
+			return err
+		}
+		deadline := time.Now().Add(e.quiet)
+		e.busy(deadline)
+		for {
+			t, err := e.next(ctx, deadline)
+			if err == errTimeout {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			if _, ok := parseFinal(t.text); !ok && t.text != "0" && t.text != "4" { // numeric form of ATV0
+				if !strings.EqualFold(t.text, "AT") {
+					e.file(t)
+				}
+				continue
+			}
+			if e.isStray(t.text) {
+				continue
+			}
+			if try == 0 {
+				return nil
+			}
+			// Several AT are on their way: more than one answer may be.
+			if err := e.resync(ctx); err != errNoSync {
+				return err
+			}
+		}
+	}
+	return errSilent
+}
+
+// identity reads who made the modem (TS 27.007 §5.1 to §5.4).
+func (s *session) identity(ctx context.Context) error {
+	var v [4]string
+	for i, c := range []string{"+CGMI", "+CGMM", "+CGMR", "+CGSN"} {
+		r, err := s.ask(ctx, command{line: "AT" + c, info: c, bare: true})
+		if err != nil {
+			return err
+		}
+		if r.final.ok() {
+			v[i] = identityValue(r.first(), c)
+		}
+	}
+	old := s.d.Status().IMEI
+	if old != "" && v[3] != "" && old != v[3] {
+		s.d.log.Warn("another modem is at the port", "device", s.d.Status().Device)
+	}
+	s.d.update(func(st *Status) { st.Manufacturer, st.Model, st.Firmware, st.IMEI = v[0], v[1], v[2], v[3] })
+	return nil
+}
+
+// identityValue takes prefix, quotes and length limit care of a line of identity.
+func identityValue(line, prefix string) string {
+	s := strings.Trim(info.TrimPrefix(line, prefix), "\" \t")
+	if len(s) > 80 {
+		s = s[:80]
+	}
+	return strings.ToValidUTF8(s, "?")
+}
+
+// advance goes through SIM, SMS settings and network as far as they are, and
+// sets the state. It is called again until all is well, and at each poll.
+func (s *session) advance(ctx context.Context) error {
+	s.checkDue = false
+	// A thirtieth of the poll interval, 2 s by default.
+	s.nextLook = time.Now().Add(s.t.Poll / 30)
+	s.nextCheck = time.Now().Add(s.t.Poll / 60)
+	if ok, err := s.checkSIM(ctx); err != nil || !ok {
+		return err
+	}
+	if !s.setUp {
+		if ok, err := s.smsIsReady(ctx); err != nil || !ok {
+			return err
+		}
+		if err := s.settings(ctx); err != nil {
+			return err
+		}
+		s.setUp, s.drainDue = true, true
+	}
+	before := s.d.Status().State
+	st, text, err := s.checkNetwork(ctx)
+	if err != nil {
+		return err
+	}
+	if st == Ready && s.noSMSC {
+		text = textSMSC
+	}
+	if st == Ready && before != Ready {
+		s.drainDue = true
+		s.nextPoll = time.Now().Add(s.t.Poll / 2)
+	}
+	s.d.setState(st, text)
+	return nil
+}
+
+// smsIsReady tells whether the message storage answers: modems take up to a
+// minute after the PIN. After as many looks as fill a minute it is not awaited
+// any more, since some modems have no +CPMS.
+func (s *session) smsIsReady(ctx context.Context) (bool, error) {
+	r, err := s.ask(ctx, command{line: "AT+CPMS?", info: "+CPMS", limit: s.t.Command})
+	if err != nil {
+		return false, err
+	}
+	if r.final.ok() || s.smsReady || s.waits >= 30 || (r.final.kind != finalCMS && r.final.kind != finalCME) {
+		return true, nil
+	}
+	s.waits++
+	s.d.setState(Starting, textSIMBusy)
+	return false, nil
+}
+
+// settings makes the modem send and receive TPDUs (TS 27.005 §3).
+func (s *session) settings(ctx context.Context) error {
+	ok, err := s.set(ctx, "AT+CMGF=0", 0)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errNoPDU
+	}
+	for _, step := range []func(context.Context) error{s.service, s.memories, s.indications, s.centre, s.extras} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// service asks for phase 2: then pushed TPDUs need no acknowledgement (TS 27.005 §3.2.1).
+func (s *session) service(ctx context.Context) error {
+	ok, err := s.set(ctx, "AT+CSMS=0", 0)
+	if err != nil || ok {
+		s.ack = false
+		return err
+	}
+	r, err := s.ask(ctx, command{line: "AT+CSMS?", info: "+CSMS"})
+	if err != nil {
+		return err
+	}
+	s.ack = r.final.ok() && r.first() != "" && field(param(r.first(), "+CSMS"), 0) == "1"
+	return nil
+}
+
+// memories chooses the modem's own memory where it is large, else the SIM's,
+// and names it for reading, writing and receiving (TS 27.005 §3.2.2).
+func (s *session) memories(ctx context.Context) error {
+	r, err := s.ask(ctx, command{line: "AT+CPMS=?", info: "+CPMS", limit: s.t.Storage})
+	if err != nil {
+		return err
+	}
+	var offered []string
+	if l := parseLists(r.first(), "+CPMS"); r.final.ok() && len(l) > 0 {
+		offered = l[0]
+	}
+	s.mems, s.once, s.mem = nil, nil, ""
+	best := usage{}
+	for _, m := range []string{"ME", "SM"} {
+		if len(offered) > 0 && !slices.Contains(offered, m) {
+			continue
+		}
+		u, ok, err := s.chooseMemory(ctx, m)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if s.mem == "" || u.size > best.size {
+			s.mem, best = m, u
+		}
+		if best.size >= 20 {
+			break
+		}
+	}
+	if s.mem != "" && s.mem != s.mem1 {
+		if _, _, err := s.chooseMemory(ctx, s.mem); err != nil {
+			return err
+		}
+	}
+	if s.mem == "" { // +CPMS= is refused: whatever is set is used
+		if r, err = s.ask(ctx, command{line: "AT+CPMS?", info: "+CPMS"}); err != nil {
+			return err
+		}
+		if m, _, ok := parseCPMS(r.first()); ok {
+			s.mem, s.mem1 = m, m
+		}
+	}
+	s.mems = []string{s.mem}
+	for _, m := range []string{"SM", "ME"} {
+		if slices.Contains(offered, m) && m != s.mem {
+			s.once = append(s.once, m) // what an earlier user of the modem left there
+		}
+	}
+	return nil
+}
+
+// chooseMemory names one memory three times; modems that know fewer take what they can.
+func (s *session) chooseMemory(ctx context.Context, m string) (usage, bool, error) {
+	q := `"` + m + `"`
+	for _, line := range []string{"AT+CPMS=" + q + "," + q + "," + q, "AT+CPMS=" + q + "," + q, "AT+CPMS=" + q} {
+		r, err := s.ask(ctx, command{line: line, info: "+CPMS", limit: s.t.Storage})
+		if err != nil {
+			return usage{}, false, err
+		}
+		if r.final.ok() {
+			s.mem1 = m
+			_, u, _ := parseCPMS(r.first())
+			s.d.update(func(st *Status) { st.StorageUsed, st.StorageSize = u.used, u.size })
+			return u, true, nil
+		}
+	}
+	return usage{}, false, nil
+}
+
+// indications has the modem announce messages and push reports: the first of a
+// chain that it offers and accepts (TS 27.005 §3.4.1). Some offer what they
+// refuse, so that all of it is tried in the end.
+func (s *session) indications(ctx context.Context) error {
+	r, err := s.ask(ctx, command{line: "AT+CNMI=?", info: "+CNMI"})
+	if err != nil {
+		return err
+	}
+	offers := parseLists(r.first(), "+CNMI")
+	chain := [][]string{{"2", "1", "0", "1", "0"}, {"2", "1", "0", "2", "0"}, {"1", "1", "0", "1", "0"},
+		{"2", "1", "0", "0", "0"}, {"2", "1"}}
+	var lines, rest []string
+	for _, c := range chain {
+		c = slices.Clone(c)
+		fits := true
+		for i := range c {
+			if i >= len(offers) || slices.Contains(offers[i], c[i]) {
+				continue
+			}
+			if (i == 2 || i == 4) && len(offers[i]) > 0 {
+				c[i] = offers[i][0] // broadcast and buffer: any will do
+				continue
+			}
+			fits = false
+		}
+		line := "AT+CNMI=" + strings.Join(c, ",")
+		if fits {
+			lines = append(lines, line)
+		} else {
+			rest = append(rest, line)
+		}
+	}
+	for _, line := range append(lines, rest...) {
+		if ok, err := s.set(ctx, line, 0); ok || err != nil {
+			return err
+		}
+	}
+	s.d.log.Warn("modem refuses to announce messages: its storage is only polled")
+	return nil
+}
+
+// centre reads the number of the SMS centre (TS 27.005 §3.3.1).
+func (s *session) centre(ctx context.Context) error {
+	r, err := s.ask(ctx, command{line: "AT+CSCA?", info: "+CSCA", limit: s.t.Storage})
+	if err != nil || !r.final.ok() || r.first() == "" {
+		s.noSMSC = false // unknown: the send will tell
+		return err
+	}
+	n := field(param(r.first(), "+CSCA"), 0)
+	s.noSMSC = n == ""
+	s.d.update(func(st *Status) { st.SMSC = n })
+	return nil
+}
+
+// extras: bursts, registration codes, operator names.
+func (s *session) extras(ctx context.Context) error {
+	ok, err := s.set(ctx, "AT+CMMS=?", 0)
+	if err != nil {
+		return err
+	}
+	s.cmms = ok
+	for _, line := range []string{"AT+CREG=2", "AT+CEREG=2", "AT+COPS=3,0"} {
+		if ok, err = s.set(ctx, line, 0); err != nil {
+			return err
+		}
+		if !ok && line == "AT+CREG=2" {
+			if _, err := s.set(ctx, "AT+CREG=1", 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
