@@ -1,0 +1,116 @@
+package sms
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"doorway/modem/pdu"
+	"doorway/transports"
+)
+
+// match gives pending reports to their parts.
+func (k *keeper) match(ctx context.Context, now time.Time) {
+	k.reports = slices.DeleteFunc(k.reports, func(r report) bool {
+		id, part, ok := k.find(r, now)
+		switch {
+		case ok && k.s.held(id):
+			return false
+		case ok:
+			if !k.change(ctx, id, func(_ *transports.Job, j *journal) bool { return applyReport(&j.Parts[part], r, j.To, now) }) {
+				return false
+			}
+		case now.Sub(r.at) < keepReport:
+			return false // its part's reference may not be on disk yet
+		default:
+			k.s.env.Log.Info("sms status report matches nothing", "comp", "sms", "net", r.modem, "ref", r.pdu.MR, "status", byte(r.pdu.Status))
+		}
+		k.s.env.Table.Later(map[string]any{r.key: nil}, nil)
+		return true
+	})
+}
+
+// find looks for the part a report is about: same modem, same recipient, and the modem's reference where it is
+// known. The reference has 8 bits and comes again, so of several the one within its validity
+// counts, and then the one accepted nearest to the time the service centre gives (reference §1.6).
+func (k *keeper) find(r report, now time.Time) (id uint64, part int, ok bool) {
+	var best struct {
+		known, within bool
+		diff          time.Duration
+	}
+	for _, t := range k.out {
+		if !t.to.SameTail(r.pdu.To) {
+			continue
+		}
+		for i := range t.parts {
+			p := &t.parts[i]
+			switch p.state {
+			case transports.Accepted, transports.PossiblySent, transports.SentUnconfirmed:
+			default:
+				continue
+			}
+			known := p.mr >= 0
+			if p.modem != r.modem || known && p.mr != int(r.pdu.MR) || p.sent.After(r.at.Add(time.Minute)) {
+				continue
+			}
+			diff := r.at.Sub(p.sent)
+			if !r.pdu.Time.IsZero() {
+				diff = r.pdu.Time.Sub(p.sent).Abs()
+			}
+			if !known && diff > time.Hour {
+				continue
+			}
+			within := now.Before(p.until)
+			better := !ok
+			switch {
+			case better:
+			case known != best.known:
+				better = known
+			case within != best.within:
+				better = within
+			default:
+				better = diff < best.diff
+			}
+			if better {
+				id, part, ok = t.id, i, true
+				best.known, best.within, best.diff = known, within, diff
+			}
+		}
+	}
+	return id, part, ok
+}
+
+// applyReport changes a part after its report; false when the report says nothing new.
+func applyReport(p *part, r report, num string, now time.Time) bool {
+	switch p.State {
+	case transports.Accepted, transports.PossiblySent, transports.SentUnconfirmed:
+	default:
+		return false
+	}
+	if p.MR < 0 {
+		p.MR = int(r.pdu.MR)
+	}
+	if p.Accepted.IsZero() {
+		p.Accepted = p.OnAir // the service centre has it, whatever the modem said
+	}
+	done := r.pdu.Done
+	if done.IsZero() {
+		done = now
+	}
+	p.Report = 1 + int(r.pdu.Status)
+	switch r.pdu.Status.Class() {
+	case pdu.Delivered:
+		p.State, p.Done, p.Reason, p.Class = transports.Delivered, done, "", ""
+	case pdu.Unconfirmed:
+		p.State, p.Done, p.Reason, p.Class = transports.SentUnconfirmed, done, "", ""
+	case pdu.Trying:
+		if p.State == transports.PossiblySent {
+			p.State, p.Done, p.Reason, p.Class = transports.Accepted, time.Time{}, "", ""
+		}
+	default:
+		p.State, p.Done, p.Class = transports.Failed, done, "report"
+		p.Reason, p.Raw = reportWords(byte(r.pdu.Status), num), fmt.Sprintf("TP-ST %#02x", byte(r.pdu.Status))
+	}
+	return true
+}

@@ -1,0 +1,248 @@
+package sms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"doorway/modem/pdu"
+	"doorway/transports"
+)
+
+// Priorities of jobs.
+const (
+	chatPriority  = 0
+	alarmPriority = 10
+)
+
+// Session is the house's SMS service. Safe for concurrent use.
+type Session struct {
+	n     *Network
+	env   transports.Env
+	units []*unit
+
+	offers offers           // events on their way to the sink
+	posts  mailbox[post]    // for the keeper
+	inbox  mailbox[arrival] // for the receiver
+
+	refMu   sync.Mutex // guards nextRef, refs
+	nextRef uint16
+	refs    int // references left of the block that the table knows as used
+
+	mu     sync.Mutex // guards what follows
+	ran    bool
+	active map[uint64]bool     // jobs that a worker holds
+	tokens map[tokenKey]partID // attempts that ended without a clear answer, for Late
+}
+
+type tokenKey struct {
+	modem string
+	token uint64
+}
+
+type partID struct {
+	job  uint64
+	part int
+}
+
+func newSession(n *Network, env transports.Env) (*Session, error) {
+	s := &Session{n: n, env: env, active: map[uint64]bool{}, tokens: map[tokenKey]partID{}}
+	s.offers.init()
+	s.posts.init()
+	s.inbox.init()
+	seen := map[string]bool{}
+	for _, m := range n.cfg.Modems {
+		u := newUnit(m)
+		if seen[u.name] {
+			return nil, &transports.Error{Kind: transports.Down, Text: "Two modems have the name " + u.name + ". Give each [[modem]] a name of its own."}
+		}
+		seen[u.name] = true
+		s.units = append(s.units, u)
+	}
+	return s, nil
+}
+
+// Run works until ctx ends: it sends what is queued, receives, and matches status reports. A
+// part that is on its way to the network when ctx ends is waited for, up to a minute.
+func (s *Session) Run(ctx context.Context, sink transports.Sink) error {
+	s.mu.Lock()
+	if s.ran {
+		s.mu.Unlock()
+		return errors.New("sms session: Run was called before")
+	}
+	s.ran = true
+	s.mu.Unlock()
+
+	k := newKeeper(s)
+	if err := k.load(); err != nil {
+		return down("The outbox of the SMS gateway cannot be read.", err)
+	}
+	r := newReceiver(s)
+	if err := r.load(); err != nil {
+		return down("The received texts of the SMS gateway cannot be read.", err)
+	}
+	var wg sync.WaitGroup // this call waits for all it starts
+	wg.Go(func() { k.run(ctx) })
+	wg.Go(func() { r.run(ctx) })
+	for _, u := range s.units {
+		wg.Go(func() { s.read(ctx, u) })
+		wg.Go(func() { s.work(ctx, u) })
+	}
+	s.tellStatus()
+	s.offers.run(ctx, sink, s.env.Log)
+	wg.Wait()
+	return nil
+}
+
+func down(text string, err error) *transports.Error {
+	return &transports.Error{Kind: transports.Down, Temporary: true, Text: text, Err: err}
+}
+
+// Send stores a text and returns its Ref when it is on disk; what becomes of it follows as
+// Receipts. Urgent texts overtake others, are given up after UrgentValidity, and are
+// repeated once when it is unclear whether they left.
+func (s *Session) Send(ctx context.Context, m transports.Message) (transports.Ref, error) {
+	num, err := s.n.normalise(string(m.To))
+	if err != nil {
+		return "", err
+	}
+	if err := s.n.allowed(num); err != nil {
+		return "", err
+	}
+	body := m.Body
+	if !utf8.ValidString(body) {
+		body = strings.ToValidUTF8(body, "\uFFFD")
+	}
+	if strings.TrimSpace(body) == "" {
+		return "", &transports.Error{Kind: transports.Refused, Text: "The text is empty, so nothing was sent to " + num + "."}
+	}
+	now := s.env.Now()
+	validity, prio := s.n.cfg.Validity, chatPriority
+	if m.Urgent {
+		validity, prio = s.n.cfg.UrgentValidity, alarmPriority
+	}
+	j := &journal{To: num, Sender: m.Sender, Origin: m.Origin, Body: body, Urgent: m.Urgent,
+		Deadline: now.Add(validity), State: transports.Queued}
+	if err := s.encode(j, validity); err != nil {
+		return "", err
+	}
+	id, err := s.env.Outbox.Put(ctx, transports.Job{Key: m.Key, Dest: num, Priority: prio, Created: now,
+		Deadline: j.Deadline, State: transports.Queued, Payload: j.encode()})
+	if err != nil {
+		return "", &transports.Error{Kind: transports.Down, Temporary: true,
+			Text: "The text could not be stored, so nothing was sent to " + num + ". Try again in a moment.", Err: err}
+	}
+	s.posts.put(post{kind: postQueued, job: id})
+	return refOf(id), nil
+}
+
+// encode cuts the body into the journal's parts.
+func (s *Session) encode(j *journal, validity time.Duration) error {
+	if n, _ := pdu.Parts(j.Body); n > 1 && j.Ref == 0 {
+		ref, err := s.reference()
+		if err != nil {
+			return down("The text could not be stored, so nothing was sent to "+j.To+". Try again in a moment.", err)
+		}
+		j.Ref = ref
+	}
+	tpdus, info, err := pdu.Encode(j.Body, pdu.Options{To: pduNumber(j.To), Ref: j.Ref, StatusReport: true,
+		Validity: validity, MaxParts: s.n.cfg.MaxParts})
+	var long *pdu.TooLongError
+	switch {
+	case errors.As(err, &long):
+		return &transports.Error{Kind: transports.TooLong, Err: err,
+			Text: fmt.Sprintf("The text is too long: it needs %d parts and at most %d are sent. Shorten it or send it in pieces.", long.Parts, long.Max)}
+	case err != nil:
+		return &transports.Error{Kind: transports.Refused, Text: "The text to " + j.To + " cannot be written as an SMS.", Err: err}
+	}
+	j.Alphabet = "GSM 7-bit"
+	if info.Alphabet == pdu.UCS2 {
+		j.Alphabet = "UCS-2"
+	}
+	j.Parts = make([]part, len(tpdus))
+	for i, t := range tpdus {
+		j.Parts[i] = part{TPDU: t, State: transports.Queued, MR: -1}
+	}
+	return nil
+}
+
+// refBlock is how many concatenation references one write of the counter covers.
+const refBlock = 64
+
+// refCounter is the record "ref" of the table.
+type refCounter struct {
+	V    int    `json:"v"`
+	Next uint16 `json:"next"`
+}
+
+// reference returns the next concatenation reference. The counter starts at a random
+// place and is persisted, so that a restart does not repeat those of a moment ago, which
+// the phone would mix up.
+func (s *Session) reference() (uint16, error) {
+	s.refMu.Lock()
+	defer s.refMu.Unlock()
+	if s.refs == 0 {
+		var c refCounter
+		ok, err := s.env.Table.Get("ref", &c)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			c.Next = uint16(rand.UintN(1 << 16))
+		}
+		if err := s.env.Table.Write(map[string]any{"ref": refCounter{V: 1, Next: c.Next + refBlock}}); err != nil {
+			return 0, err
+		}
+		s.nextRef, s.refs = c.Next, refBlock
+	}
+	s.refs--
+	s.nextRef++
+	if s.nextRef == 0 { // 0 means "none yet" in the journal
+		s.nextRef++
+	}
+	return s.nextRef, nil
+}
+
+func (s *Session) hold(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active[id] = true
+}
+
+func (s *Session) release(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.active, id)
+}
+
+func (s *Session) held(id uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.active[id]
+}
+
+// receipt offers what became of a text to the sink.
+func (s *Session) receipt(id uint64, j *journal, st transports.State) {
+	r := transports.Receipt{Ref: refOf(id), To: transports.ContactID(j.To), Sender: j.Sender, Origin: j.Origin, State: st, At: s.env.Now()}
+	switch st {
+	case transports.Failed:
+		r.Err = &transports.Error{Kind: transports.Refused, Text: j.reason()}
+	case transports.PossiblySent:
+		r.Err = &transports.Error{Kind: transports.Down, Temporary: true, Text: j.unsure()}
+	case transports.Expired:
+		r.Err = &transports.Error{Kind: transports.Down, Temporary: true,
+			Text: "The text to " + j.To + " could not be sent in time, because no modem was ready. It was given up; send it again if it still matters."}
+	case transports.Cancelled:
+		r.Err = &transports.Error{Kind: transports.Refused, Text: "The text to " + j.To + " was cancelled before it was sent."}
+	}
+	var done func()
+	if st != transports.Accepted { // what is only progress is not offered again after a restart
+		done = func() { s.posts.put(post{kind: postTold, job: id, state: st}) }
+	}
+	s.offers.put(&offer{contact: j.To, event: r, done: done})
+}

@@ -1,0 +1,142 @@
+// Package sms is the short message service as a Network of House scope: one
+// session serves everybody through one or several modems.
+//
+// Outgoing (Session.Send): the number is normalised to E.164, the text is cut
+// into TPDUs, and one Outbox job holds all of them; only then the caller is
+// told that the gateway has it. Workers, one for each modem, lease jobs and
+// send their parts. The journal in the job's payload says for each part what
+// is known about it; the mark on-air is on disk before the modem gets Ctrl-Z,
+// so that after a crash nothing is sent again that may be out already: such a
+// part is possibly-sent until a status report settles it.
+//
+// Incoming: each TPDU that a modem stored is written down, then deleted from
+// the modem, then put together with its other parts, and offered to the sink
+// until that takes it. What cannot be decoded is kept in quarantine and never
+// stands in the way of others.
+//
+// It implements 3GPP TS 23.040 §9.2.2 (SMS-DELIVER, SMS-STATUS-REPORT,
+// SMS-SUBMIT, by modem/pdu) above a modem.Modem. It leaves out flash messages,
+// replying path, USSD and the balance of prepaid cards.
+//
+// Goroutines: Session.Run owns two for each modem (worker and reader) and one
+// keeper, which matches reports and watches deadlines; the caller's goroutine gives the events to the sink.
+// All have ended when Run returns. The modems' own Run is the caller's affair.
+package sms
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"doorway/modem"
+	"doorway/transports"
+)
+
+// Config of the network.
+type Config struct {
+	// Country is the calling code of national numbers, digits only, e.g. "49"; "" accepts
+	// international numbers and short codes only.
+	Country string
+	// Trunk is the digit before national numbers that is not dialled from abroad; "" takes
+	// the usual one of Country, "none" says there is none.
+	Trunk string
+	// Modems send and receive; whoever makes them runs them. None is legal: texts wait.
+	Modems []modem.Modem
+	// MaxParts limits the length of a text, in parts; 0 means 6.
+	MaxParts int
+	// International allows numbers outside Country.
+	International bool
+	// Premium allows numbers that begin with one of PremiumPrefixes.
+	Premium bool
+	// PremiumPrefixes are E.164 prefixes, e.g. "+49900"; nil takes the built-in ones of Country.
+	PremiumPrefixes []string
+	// Validity is how long a text may be tried and may wait for its phone; 0 means 24 h.
+	Validity time.Duration
+	// UrgentValidity is the same for urgent texts; 0 means 1 h.
+	UrgentValidity time.Duration
+}
+
+// Network implements transports.Network. Safe for concurrent use.
+type Network struct {
+	cfg     Config
+	current atomic.Pointer[Session]
+}
+
+var (
+	_ transports.Network = (*Network)(nil)
+	_ transports.Session = (*Session)(nil)
+)
+
+// New makes the network; it touches no modem.
+func New(c Config) *Network {
+	if c.MaxParts <= 0 {
+		c.MaxParts = 6
+	}
+	if c.Validity <= 0 {
+		c.Validity = 24 * time.Hour
+	}
+	if c.UrgentValidity <= 0 {
+		c.UrgentValidity = time.Hour
+	}
+	if c.Trunk == "" {
+		c.Trunk = usualTrunk(c.Country)
+	}
+	if c.Trunk == "none" {
+		c.Trunk = ""
+	}
+	if c.PremiumPrefixes == nil {
+		c.PremiumPrefixes = usualPremium(c.Country)
+	}
+	return &Network{cfg: c}
+}
+
+// Info describes the network (XEP-0100 §6.1).
+func (n *Network) Info() transports.Info {
+	return transports.Info{
+		Type: "sms", Name: "SMS", Scope: transports.House,
+		Prompt: "Phone number",
+		Desc:   "Enter the mobile number you want to text, for example " + n.example() + ".",
+	}
+}
+
+// Form is nil: the house's modems need no registration.
+func (n *Network) Form() []transports.Field { return nil }
+
+// Dial makes the session of the house. It reads what the table and the outbox hold
+// and succeeds at once, modem or not. Only one session may run at a time.
+func (n *Network) Dial(ctx context.Context, a transports.Account, env transports.Env) (transports.Session, error) {
+	if env.Now == nil {
+		env.Now = time.Now
+	}
+	if env.Log == nil {
+		env.Log = slog.New(slog.DiscardHandler)
+	}
+	s, err := newSession(n, env)
+	if err != nil {
+		return nil, err
+	}
+	n.current.Store(s)
+	return s, nil
+}
+
+// Send sends through the running session, for callers other than the bridge (the command
+// line, alerts). Options travel in m: Urgent, Key, Sender, Origin.
+func (n *Network) Send(ctx context.Context, m transports.Message) (transports.Ref, error) {
+	s := n.current.Load()
+	if s == nil {
+		return "", &transports.Error{Kind: transports.Down, Temporary: true,
+			Text: "The SMS gateway is not running yet. Try again in a moment."}
+	}
+	return s.Send(ctx, m)
+}
+
+func (n *Network) example() string {
+	switch {
+	case n.cfg.Country == "":
+		return "+44 7700 900123"
+	case n.cfg.Trunk != "":
+		return n.cfg.Trunk + "155 501-01 or +" + n.cfg.Country + "15550101"
+	}
+	return "+" + n.cfg.Country + " 555 01 01"
+}
