@@ -1,0 +1,226 @@
+package roster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/stanza"
+)
+
+// forbidden answers whoever asks for, or tries to change, somebody else's
+// roster: alike whether that account exists or not (RFC 6121 §2.3.3).
+func forbidden(context.Context, *xmpp.IQ) (string, error) {
+	return "", stanza.NewError(stanza.Forbidden, "Only the owner of an account may use its roster.")
+}
+
+// get returns the roster (RFC 6121 §2.2) or, when the client has the current
+// version, an empty result (§2.6.3). The resource is interested from then on.
+// The result takes its place in the account's queue: behind pushes of what it
+// contains, before pushes of what it does not, and after the disk has what it
+// tells.
+func (m *Module) get(ctx context.Context, iq *xmpp.IQ) (string, error) {
+	var ver string
+	if q, ok := iq.Child(ns, "query"); ok {
+		ver = q.Attr("ver")
+	}
+	a, err := m.acquire(iq.Session.JID().Bare())
+	if err != nil {
+		return "", err
+	}
+	defer m.release(a)
+	a.mu.Lock()
+	items, now := a.items, a.version()
+	s, req := iq.Session, iq.Stanza
+	m.enqueue(a, newEntry(func(ctx context.Context) {
+		s.SetValue(&interested, true)
+		var inner string
+		if ver != now {
+			inner = listXML(items, now)
+		}
+		m.host.Deliver(ctx, s, req.Reply(inner).WithFrom(a.owner))
+	}))
+	a.mu.Unlock()
+	m.drain(ctx, a)
+	return "", xmpp.ErrLater
+}
+
+// listXML is a whole roster. Contacts that merely asked for a subscription are
+// not in it (RFC 6121 §3.1.3).
+func listXML(items []*item, ver string) string {
+	b := make([]byte, 0, 64+96*len(items))
+	b = append(b, "<query xmlns='jabber:iq:roster' ver='"...)
+	b = append(b, ver...)
+	b = append(b, "'>"...)
+	for _, it := range items {
+		if it.listed {
+			b = it.appendXML(b)
+		}
+	}
+	return string(append(b, "</query>"...))
+}
+
+// edit is what a client asks for in a roster set.
+type edit struct {
+	contact jid.JID
+	remove  bool
+	name    string
+	groups  []string
+}
+
+// parseEdit checks a roster set (RFC 6121 §2.3.3, §2.5).
+func parseEdit(owner jid.JID, s *stanza.Stanza) (edit, error) {
+	var e edit
+	q, ok := s.Child(ns, "query")
+	if !ok {
+		return e, stanza.NewError(stanza.BadRequest, "The request has no roster query.")
+	}
+	var el *stanza.Element
+	for i := range q.Children {
+		if c := &q.Children[i]; c.Name.Space == ns && c.Name.Local == "item" {
+			if el != nil {
+				return e, stanza.NewError(stanza.BadRequest, "Change one contact at a time.")
+			}
+			el = c
+		}
+	}
+	if el == nil {
+		return e, stanza.NewError(stanza.BadRequest, "The request names no contact.")
+	}
+	addr := el.Attr("jid")
+	if addr == "" {
+		return e, stanza.NewError(stanza.BadRequest, "The contact has no address.")
+	}
+	contact, err := jid.Parse(addr)
+	if err != nil {
+		return e, stanza.NewError(stanza.JIDMalformed, "The contact's address is not valid.")
+	}
+	if contact.Bare() == owner {
+		return e, stanza.NewError(stanza.NotAllowed, "Your own address cannot be one of your contacts.")
+	}
+	e.contact = contact.Clone()
+	// Other values, ask and approved are the server's (§2.1.2).
+	if e.remove = el.Attr("subscription") == "remove"; e.remove {
+		return e, nil
+	}
+	e.name = el.Attr("name")
+	for i := range el.Children {
+		if c := &el.Children[i]; c.Name.Space == ns && c.Name.Local == "group" {
+			e.groups = append(e.groups, c.Text)
+		}
+	}
+	return e, checkLabels(e.name, e.groups)
+}
+
+// checkLabels checks an item's name and groups (RFC 6121 §2.3.3).
+func checkLabels(name string, groups []string) error {
+	if len(name) > maxName {
+		return stanza.NewError(stanza.NotAcceptable, fmt.Sprintf("The contact's name is longer than %d bytes.", maxName))
+	}
+	if len(groups) > maxGroups {
+		return stanza.NewError(stanza.NotAcceptable, fmt.Sprintf("A contact can be in %d groups at most.", maxGroups))
+	}
+	for i, g := range groups {
+		switch {
+		case g == "":
+			return stanza.NewError(stanza.NotAcceptable, "A group needs a name.")
+		case len(g) > maxName:
+			return stanza.NewError(stanza.NotAcceptable, fmt.Sprintf("A group's name is longer than %d bytes.", maxName))
+		case slices.Contains(groups[:i], g):
+			return stanza.NewError(stanza.BadRequest, "The contact is put into the same group twice.")
+		}
+	}
+	return nil
+}
+
+// full is the error for one contact too many.
+func full() error {
+	return stanza.NewError(stanza.ResourceConstraint,
+		fmt.Sprintf("A roster holds %d contacts at most. Remove one first.", maxItems))
+}
+
+// set adds, changes or removes an item (RFC 6121 §2.3–2.5). It returns when the
+// change is on disk.
+func (m *Module) set(ctx context.Context, iq *xmpp.IQ) (string, error) {
+	owner := iq.Session.JID().Bare()
+	ed, err := parseEdit(owner, iq.Stanza)
+	if err != nil {
+		return "", err
+	}
+	a, err := m.acquire(owner)
+	if err != nil {
+		return "", err
+	}
+	defer m.release(a)
+	a.mu.Lock()
+	old := find(a.items, ed.contact)
+	listed := old != nil && old.listed
+	var e *entry
+	switch {
+	case ed.remove && !listed:
+		a.mu.Unlock()
+		// RFC 6121 §2.5.3 prints the type modify.
+		return "", &stanza.Error{Type: stanza.Modify, Condition: stanza.ItemNotFound,
+			Text: "This contact is not in your roster."}
+	case ed.remove:
+		e = m.remove(a, old, true)
+	case !listed && a.listed >= maxItems:
+		a.mu.Unlock()
+		return "", full()
+	default:
+		next := item{contact: ed.contact}
+		if old != nil {
+			next = *old
+		}
+		next.listed, next.name, next.groups = true, ed.name, ed.groups
+		var push string
+		e = newEntry(func(ctx context.Context) { m.push(ctx, a.owner, push) })
+		e.waited = true
+		m.commit(a, ed.contact, old, &next, e)
+		// A push follows also when nothing has changed (§2.3.2).
+		push = queryXML(a.version(), string(next.appendXML(nil)))
+	}
+	a.mu.Unlock()
+	return "", m.settle(ctx, a, e)
+}
+
+// settle waits until an entry with waited is on disk, without a lock, and sees
+// to it that it runs.
+func (m *Module) settle(ctx context.Context, a *account, e *entry) error {
+	<-e.committed
+	m.drain(ctx, a)
+	return e.err
+}
+
+// remove takes an item out together with a request that waits. With undo the
+// contact is told what its state demands (RFC 6121 §2.5.2): unavailable and
+// unsubscribed when it sees the user or asked to, unsubscribe when the user
+// sees it or asked to. Needs a.mu.
+func (m *Module) remove(a *account, old *item, undo bool) *entry {
+	var push string
+	e := newEntry(func(ctx context.Context) {
+		m.push(ctx, a.owner, push)
+		if undo {
+			m.undo(ctx, a.owner, old)
+		}
+	})
+	e.waited = true
+	m.commit(a, old.contact, old, nil, e)
+	push = a.pushOf(old, nil)
+	return e
+}
+
+// undo sends what ends the subscriptions between owner and an item's contact.
+func (m *Module) undo(ctx context.Context, owner jid.JID, it *item) {
+	if it.state.hasTo() || it.state.out() {
+		m.host.Send(ctx, subscription(unsubscribe, "", owner, it.contact), nil)
+	}
+	if it.state.hasFrom() {
+		m.hide(ctx, owner, it.contact)
+	}
+	if it.state.hasFrom() || it.state.in() {
+		m.host.Send(ctx, subscription(unsubscribed, "", owner, it.contact), nil)
+	}
+}

@@ -1,0 +1,169 @@
+// Package roster keeps rosters and presence subscriptions: RFC 6121 §2 (with
+// roster versioning, §2.6), §3 (with pre-approval, §3.4) and the state tables
+// of appendix A. Presence itself (§4) is xmpp/mod/presence.
+//
+// An account's items and the subscription requests that wait for its answer
+// lie in the tables "roster" and "requests", one record for each contact. They
+// are loaded when first needed and dropped from memory when nobody of the
+// account is online and many accounts are loaded.
+//
+// A change is queued for the disk under the account's lock, and everything
+// that tells of it (the pushes, the stanza's way to the contact, the answers
+// in the user's name) follows after the commit and without the lock, in the
+// order of the commits. An IQ set waits for its commit; so does a subscription
+// stanza of a client, which must not be overtaken by what the client sends
+// next (RFC 6120 §10.1). What comes in from contacts waits for nothing.
+//
+// Choices where the standard leaves room: a pre-approval stays on record until
+// the user sends unsubscribed or removes the item; a request that waits for its
+// answer abroad is sent again when the user's first resource comes online; a
+// removed item's pending requests are taken back and refused with it; an
+// account's own address cannot be put into its roster.
+//
+// Left out: shared rosters, which are to come in as an xmpp.SharedRoster beside
+// the personal items kept here; and interim pushes of roster versioning (an
+// outdated client gets the whole roster, as §2.6.3 allows).
+//
+// Goroutines: what follows a commit that nobody waits for runs in a goroutine
+// that ends when the account's queue is empty; Run waits for those.
+package roster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/stanza"
+)
+
+// Limits.
+const (
+	maxItems       = 1500    // in one roster
+	maxRequests    = 200     // waiting for one account's answer; more are ignored (RFC 6121 §3.1.3)
+	maxRequestSize = 8 << 10 // bytes; of a larger request only the header is kept
+	maxName        = 1023    // bytes of a name or a group's name
+	maxGroups      = 32      // of one item
+	idleAccounts   = 256     // loaded accounts from which on idle ones are dropped
+)
+
+// The tables.
+const (
+	tableRoster   = "roster"
+	tableRequests = "requests"
+)
+
+const ns = "jabber:iq:roster"
+
+// Hook priorities. Presence is broadcast at 100; RFC 6121 §4.2 has requests
+// follow it, and offline messages (200) follow those.
+const (
+	prioSubscriptions = 100
+	prioGreet         = 150
+)
+
+// What a session carries for this module.
+var (
+	interested = xmpp.Key{Name: "roster interested"} // it asked for the roster and gets pushes (RFC 6121 §2.2)
+	greeted    = xmpp.Key{Name: "roster greeted"}    // it got the waiting requests since it became available
+	resent     = xmpp.Key{Name: "roster resent"}     // the user's own requests went out again for it
+)
+
+// Module is the roster of every local account. It implements xmpp.Module and
+// xmpp.Subscriptions. Safe for concurrent use after Load.
+type Module struct {
+	shared   xmpp.SharedRoster
+	host     xmpp.Host
+	log      *slog.Logger
+	roster   xmpp.Table
+	requests xmpp.Table
+	pushes   atomic.Uint64 // ids of pushes
+	bg       counter
+
+	mu       sync.Mutex // guards accounts and sweepAt; taken after account.mu, never before
+	accounts map[jid.JID]*account
+	sweepAt  int
+}
+
+var (
+	_ xmpp.Module        = (*Module)(nil)
+	_ xmpp.Subscriptions = (*Module)(nil)
+)
+
+// New makes the module. shared must be nil for now: there are no shared rosters
+// yet, and Load refuses any other value.
+func New(shared xmpp.SharedRoster) *Module {
+	return &Module{shared: shared, accounts: make(map[jid.JID]*account), sweepAt: idleAccounts}
+}
+
+// Info describes the module.
+func (m *Module) Info() xmpp.Info {
+	return xmpp.Info{Name: "roster", Specs: []xmpp.Spec{
+		{Doc: "RFC 6121 §2", Title: "Roster"},
+		{Doc: "RFC 6121 §3", Title: "Presence subscriptions"},
+		{Doc: "XEP-0237", Version: "1.3", Title: "Roster Versioning"},
+	}}
+}
+
+// Load registers the handlers.
+func (m *Module) Load(h xmpp.Host) error {
+	if m.shared != nil {
+		return errors.New("roster: shared rosters are not supported")
+	}
+	m.host, m.log = h, h.Log()
+	m.roster, m.requests = h.Table(tableRoster), h.Table(tableRequests)
+	query := stanza.Name{Space: ns, Local: "query"}
+	h.IQ(xmpp.ToSelf, stanza.Get, query, m.get)
+	h.IQ(xmpp.ToSelf, stanza.Set, query, m.set)
+	h.IQ(xmpp.ToBare, stanza.Get, query, forbidden)
+	h.IQ(xmpp.ToBare, stanza.Set, query, forbidden)
+	h.Presence(xmpp.Outbound, prioSubscriptions, m.sent)
+	h.Presence(xmpp.Outbound, prioGreet, m.greet)
+	h.Presence(xmpp.Inbound, prioSubscriptions, m.received)
+	// RFC 6121 §2.6.1, §3.4: both only inform.
+	h.StreamFeature(xmpp.StreamFeature{Name: stanza.Name{Space: "urn:xmpp:features:rosterver", Local: "ver"},
+		Phase: xmpp.PostAuth, Offer: offer("<ver xmlns='urn:xmpp:features:rosterver'/>")})
+	h.StreamFeature(xmpp.StreamFeature{Name: stanza.Name{Space: "urn:xmpp:features:pre-approval", Local: "sub"},
+		Phase: xmpp.PostAuth, Offer: offer("<sub xmlns='urn:xmpp:features:pre-approval'/>")})
+	return nil
+}
+
+func offer(xml string) func(xmpp.Stream) string { return func(xmpp.Stream) string { return xml } }
+
+// push sends one item to every interested resource (RFC 6121 §2.1.6). What the
+// clients answer is dropped by the router, errors too.
+func (m *Module) push(ctx context.Context, owner jid.JID, query string) {
+	if query == "" {
+		return
+	}
+	for _, s := range m.host.Sessions(owner) {
+		if s.Value(&interested) == nil {
+			continue
+		}
+		id := "push" + strconv.FormatUint(m.pushes.Add(1), 36)
+		m.host.Deliver(ctx, s, stanza.New(stanza.IQ, string(stanza.Set), id, owner, s.JID(), query))
+	}
+}
+
+// pushOf is the push that tells of a change, "" when clients see none. Needs
+// a.mu, after the change.
+func (a *account) pushOf(old, next *item) string {
+	var gone item
+	if old == nil {
+		old = &gone
+	}
+	switch {
+	case next == nil || !next.listed:
+		if !old.listed {
+			return ""
+		}
+		return queryXML(a.version(), removedXML(old.contact))
+	case sameListing(old, next):
+		return ""
+	}
+	return queryXML(a.version(), string(next.appendXML(nil)))
+}

@@ -1,0 +1,242 @@
+package roster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"doorway/xmpp/jid"
+	"doorway/xmpp/stanza"
+)
+
+// view gives the current items of a local account; nil for others.
+func (m *Module) view(user jid.JID) []*item {
+	user = user.Bare()
+	if !m.host.Exists(user) {
+		return nil
+	}
+	a, err := m.acquire(user)
+	if err != nil {
+		m.log.Error("roster unreadable", "user", user.String(), "err", err)
+		return nil
+	}
+	defer m.release(a)
+	return a.snapshot()
+}
+
+// Subscription implements xmpp.Subscriptions.
+func (m *Module) Subscription(user, contact jid.JID) string {
+	if it := find(m.view(user), contact.Bare()); it != nil && it.listed {
+		return it.state.subscription()
+	}
+	return ""
+}
+
+// SeesPresence implements xmpp.Subscriptions.
+func (m *Module) SeesPresence(owner, viewer jid.JID) bool {
+	if owner.Bare() == viewer.Bare() {
+		return m.host.Exists(owner.Bare())
+	}
+	it := find(m.view(owner), viewer.Bare())
+	return it != nil && it.state.hasFrom()
+}
+
+// Contacts implements xmpp.Subscriptions. f is called without a lock, and sees
+// the roster as it was when Contacts was called.
+func (m *Module) Contacts(user jid.JID, f func(contact jid.JID, subscription string)) {
+	for _, it := range m.view(user) {
+		if it.state.hasTo() || it.state.hasFrom() {
+			f(it.contact, it.state.subscription())
+		}
+	}
+}
+
+// local checks the addresses of a change that another module asks for.
+func (m *Module) local(user, contact jid.JID) error {
+	if !user.IsBare() || !m.host.Exists(user) {
+		return stanza.NewError(stanza.ItemNotFound, "There is no such account.")
+	}
+	if contact.IsZero() || contact.Bare() == user {
+		return stanza.NewError(stanza.NotAllowed, "An account's own address cannot be one of its contacts.")
+	}
+	return nil
+}
+
+// Add implements xmpp.Subscriptions. It returns when the item is on disk; the
+// push follows, in the order of commits. Nothing is sent to the contact but,
+// when it has come to see the user, the user's current presence. A request that
+// the new subscription answers is dropped. Errors are *stanza.Error for what
+// the caller got wrong (item-not-found, not-allowed, bad-request,
+// not-acceptable, resource-constraint), else the disk's.
+func (m *Module) Add(ctx context.Context, user, contact jid.JID, name string, groups []string, subscription string) error {
+	if err := m.local(user, contact); err != nil {
+		return err
+	}
+	hasTo, hasFrom, ok := parseSubscription(subscription)
+	if !ok {
+		return stanza.NewError(stanza.BadRequest, fmt.Sprintf("There is no subscription %q.", subscription))
+	}
+	if err := checkLabels(name, groups); err != nil {
+		return err
+	}
+	a, err := m.acquire(user)
+	if err != nil {
+		return err
+	}
+	defer m.release(a)
+	contact = contact.Clone()
+	a.mu.Lock()
+	old := find(a.items, contact)
+	next := item{contact: contact}
+	if old != nil {
+		next = *old
+	}
+	if !next.listed {
+		if a.listed >= maxItems {
+			a.mu.Unlock()
+			return full()
+		}
+		next.listed, next.groups = true, groups
+	}
+	if next.name == "" {
+		next.name = name
+	}
+	was := next.state
+	next.state = stateOf(hasTo, hasFrom, was.out(), was.in())
+	if !next.state.in() {
+		next.request = nil
+	}
+	var push string
+	e := newEntry(func(ctx context.Context) {
+		m.push(ctx, a.owner, push)
+		if hasFrom && !was.hasFrom() {
+			m.show(ctx, a.owner, contact)
+		}
+	})
+	e.waited = true
+	m.commit(a, contact, old, &next, e)
+	push = a.pushOf(old, &next)
+	a.mu.Unlock()
+	return m.settle(ctx, a, e)
+}
+
+// Remove implements xmpp.Subscriptions. The contact is told nothing; an absent
+// item is no error. It returns when the removal is on disk.
+func (m *Module) Remove(ctx context.Context, user, contact jid.JID) error {
+	if err := m.local(user, contact); err != nil {
+		return err
+	}
+	a, e, err := m.take(user, contact)
+	if e == nil {
+		return err
+	}
+	defer m.release(a)
+	return m.settle(ctx, a, e)
+}
+
+// take queues the removal of an item. The entry is nil, and nothing to be
+// released, when there is none.
+func (m *Module) take(user, contact jid.JID) (*account, *entry, error) {
+	a, err := m.acquire(user)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	old := find(a.items, contact)
+	if old == nil {
+		m.release(a)
+		return nil, nil, nil
+	}
+	return a, m.remove(a, old, false), nil
+}
+
+// Purge forgets a removed local account: its own items and requests go, contacts
+// on other domains are told that the subscriptions have ended, and it is taken
+// out of the rosters and the waiting requests of all local accounts, which is
+// pushed. It reads the whole roster table. Call it when the account's streams
+// are closed and it no longer exists; an interrupted Purge may be repeated.
+func (m *Module) Purge(ctx context.Context, owner jid.JID) error {
+	owner = owner.Bare().Clone()
+	items, err := m.forget(owner)
+	if err != nil {
+		return fmt.Errorf("purge roster of %s: %w", owner, err)
+	}
+	for _, it := range items {
+		if it.contact.Domain() != m.host.Domainpart() {
+			m.undo(ctx, owner, it)
+		}
+	}
+	found := make(map[jid.JID][]jid.JID) // other accounts → their items for addresses of owner
+	suffix := "\x00" + owner.String()
+	for table, t := range map[string]interface {
+		Range(from, to string, reverse bool, f func(key string, raw []byte) bool) error
+	}{tableRoster: m.roster, tableRequests: m.requests} {
+		err := t.Range("", "", false, func(k string, _ []byte) bool {
+			if !strings.Contains(k, suffix) {
+				return true
+			}
+			user, contact, err := contactOf(k)
+			other, err2 := jid.Parse(user)
+			if err != nil || err2 != nil || contact.Bare() != owner {
+				return true // ignored: not an item for owner
+			}
+			found[other.Clone()] = append(found[other], contact)
+			return true
+		})
+		if err != nil {
+			return fmt.Errorf("purge %s: read table %s: %w", owner, table, err)
+		}
+	}
+	var errs []error
+	type step struct {
+		a *account
+		e *entry
+	}
+	var steps []step
+	for user, contacts := range found {
+		for _, c := range contacts {
+			a, e, err := m.take(user, c)
+			if e != nil {
+				steps = append(steps, step{a, e})
+			}
+			errs = append(errs, err)
+		}
+	}
+	for _, s := range steps {
+		errs = append(errs, m.settle(ctx, s.a, s.e))
+		m.release(s.a)
+	}
+	return errors.Join(errs...)
+}
+
+// forget deletes an account's own records and returns what they were.
+func (m *Module) forget(owner jid.JID) ([]*item, error) {
+	a, err := m.acquire(owner)
+	if err != nil {
+		return nil, err
+	}
+	defer m.release(a)
+	roster, requests := map[string]any{}, map[string]any{}
+	first, end := keyRange(owner)
+	for _, t := range []struct {
+		rng func(from, to string, reverse bool, f func(key string, raw []byte) bool) error
+		del map[string]any
+	}{{m.roster.Range, roster}, {m.requests.Range, requests}} {
+		if err := t.rng(first, end, false, func(k string, _ []byte) bool {
+			t.del[k] = nil
+			return true
+		}); err != nil {
+			return nil, err
+		}
+	}
+	done := make(chan error, 1)
+	a.mu.Lock()
+	items := a.items
+	a.items, a.listed, a.requests, a.summed = nil, 0, 0, false
+	m.host.Tables().LaterAll(map[string]map[string]any{tableRoster: roster, tableRequests: requests},
+		func(err error) { done <- err })
+	a.mu.Unlock()
+	return items, <-done
+}
