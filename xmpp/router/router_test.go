@@ -1,0 +1,295 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/stanza"
+)
+
+const (
+	home = "office.example"
+	sms  = "sms.office.example"
+)
+
+// accounts is who exists.
+type accounts []string
+
+func (a accounts) Exists(local string) bool { return slices.Contains(a, local) }
+
+// client is an emulated stream that keeps what it gets.
+type client struct {
+	mu    sync.Mutex // guards what follows
+	got   []*stanza.Stanza
+	ended string // condition of the stream error, "closed" without one
+	holds int    // taken and not released
+	onEnd func() // what c2s does when the stream ends
+	lang  string
+	acks  bool
+	quiet bool // keeps nothing, for benchmarks
+}
+
+func (c *client) Hold() func(error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.holds++
+	return func(err error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if err != nil {
+			panic("a stream's hold is released with an error")
+		}
+		c.holds--
+	}
+}
+
+func (c *client) Send(_ context.Context, st *stanza.Stanza) {
+	if c.quiet {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.got = append(c.got, st)
+}
+
+func (c *client) Close(err *stanza.StreamError) {
+	c.mu.Lock()
+	c.ended = "closed"
+	if err != nil {
+		c.ended = err.Condition
+	}
+	f := c.onEnd
+	c.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+func (c *client) Secure() bool { return true }
+func (c *client) Addr() string { return "127.0.0.1:1" }
+func (c *client) Lang() string { return c.lang }
+func (c *client) Acks() bool   { return c.acks }
+
+// take returns what has come since the last call.
+func (c *client) take() []*stanza.Stanza {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	got := c.got
+	c.got = nil
+	return got
+}
+
+func (c *client) state() (ended string, holds int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended, c.holds
+}
+
+// module makes a module of a function.
+type module func(xmpp.Host)
+
+func (module) Info() xmpp.Info              { return xmpp.Info{Name: "test"} }
+func (m module) Load(h xmpp.Host) error     { m(h); return nil }
+func at(s string) jid.JID                   { return jid.MustParse(s) }
+func background(testing.TB) context.Context { return context.Background() }
+
+// handler makes a component of a function.
+type handler func(*xmpp.Delivery) (xmpp.Verdict, error)
+
+func (f handler) Handle(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) { return f(d) }
+
+var clock = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func newRouter(t testing.TB, modules ...func(xmpp.Host)) (*Router, *strings.Builder) {
+	t.Helper()
+	log := &strings.Builder{}
+	r := New(Config{
+		Domain:   home,
+		Accounts: accounts{"alice", "bob", "carol"},
+		Log:      slog.New(slog.NewTextHandler(log, nil)),
+		Now:      func() time.Time { return clock },
+	})
+	var list []xmpp.Module
+	for _, m := range modules {
+		list = append(list, module(m))
+	}
+	if err := r.Load(list...); err != nil {
+		t.Fatal(err)
+	}
+	return r, log
+}
+
+// away is no available presence; any other number is a priority.
+const away = 1000
+
+func bind(t testing.TB, r *Router, account, resource string, prio int) (*Session, *client) {
+	t.Helper()
+	c := &client{}
+	s, err := r.Bind(background(t), at(account+"@"+home), resource, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if prio != away {
+		s.SetPresence(parse(t, "<presence/>"), int8(prio))
+	}
+	return s, c
+}
+
+func parse(t testing.TB, xml string) *stanza.Stanza {
+	t.Helper()
+	st, err := stanza.Parse(xml)
+	if err != nil {
+		t.Fatalf("%s: %v", xml, err)
+	}
+	return st
+}
+
+func handle(t testing.TB, s *Session, xml string) {
+	t.Helper()
+	if err := s.Handle(background(t), parse(t, xml)); err != nil {
+		t.Fatalf("%s: %v", xml, err)
+	}
+}
+
+// says describes a stanza for comparison: "error service-unavailable" or its type.
+func says(st *stanza.Stanza) string {
+	if e, ok := stanza.ErrorOf(st); ok {
+		return "error " + string(e.Condition)
+	}
+	return st.Type
+}
+
+// one expects exactly one stanza.
+func one(t testing.TB, c *client) *stanza.Stanza {
+	t.Helper()
+	got := c.take()
+	if len(got) != 1 {
+		t.Fatalf("got %d stanzas, want one: %v", len(got), got)
+	}
+	return got[0]
+}
+
+func none(t testing.TB, c *client) {
+	t.Helper()
+	if got := c.take(); len(got) > 0 {
+		t.Fatalf("got %v, want nothing", got)
+	}
+}
+
+func wantError(t testing.TB, c *client, condition stanza.Condition) *stanza.Stanza {
+	t.Helper()
+	st := one(t, c)
+	if says(st) != "error "+string(condition) {
+		t.Fatalf("got %v, want %s", st, condition)
+	}
+	return st
+}
+
+func TestSessionValues(t *testing.T) {
+	r, _ := newRouter(t)
+	s, _ := bind(t, r, "alice", "desk", away)
+	a, b := &xmpp.Key{Name: "a"}, &xmpp.Key{Name: "a"}
+	s.SetValue(a, 1)
+	s.SetValue(b, "two")
+	s.SetValue(a, 3)
+	if s.Value(a) != 3 || s.Value(b) != "two" {
+		t.Fatal("values are mixed up")
+	}
+	s.SetValue(a, nil)
+	if s.Value(a) != nil || s.Value(b) != "two" {
+		t.Fatal("a forgotten value is still there, or the wrong one went")
+	}
+}
+
+func TestDomainRefusesBadNames(t *testing.T) {
+	r, _ := newRouter(t)
+	h := handler(func(*xmpp.Delivery) (xmpp.Verdict, error) { return xmpp.Done, nil })
+	if err := r.Domain(xmpp.Domain{Name: sms, Handler: h}); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []xmpp.Domain{
+		{Name: home, Handler: h}, {Name: sms, Handler: h}, {Name: "x@y", Handler: h},
+		{Name: "", Handler: h}, {Name: "UPPER.example", Handler: h}, {Name: "irc." + home},
+	} {
+		if err := r.Domain(d); err == nil {
+			t.Errorf("domain %q was taken", d.Name)
+		}
+	}
+	if got := r.Domains(); len(got) != 1 || got[0].Name != sms {
+		t.Errorf("domains are %v", got)
+	}
+}
+
+func TestHooksRunInOrderOfPriority(t *testing.T) {
+	var order []string
+	note := func(name string) xmpp.Hook {
+		return func(context.Context, *xmpp.Delivery) (xmpp.Verdict, error) {
+			order = append(order, name)
+			return xmpp.Pass, nil
+		}
+	}
+	r, _ := newRouter(t, func(h xmpp.Host) {
+		h.Message(xmpp.Outbound, 20, note("out 20"))
+		h.Message(xmpp.Outbound, 10, note("out 10, first"))
+		h.Message(xmpp.Deliver, 0, note("deliver"))
+		h.Message(xmpp.Inbound, 0, note("in"))
+		h.Presence(xmpp.Outbound, 0, note("presence"))
+	}, func(h xmpp.Host) { h.Message(xmpp.Outbound, 10, note("out 10, second")) })
+	alice, _ := bind(t, r, "alice", "desk", 0)
+	bind(t, r, "bob", "desk", 0)
+	handle(t, alice, `<message to='bob@office.example'><body>x</body></message>`)
+	want := []string{"out 10, first", "out 10, second", "out 20", "in", "deliver"}
+	if !slices.Equal(order, want) {
+		t.Fatalf("hooks ran as %q, want %q", order, want)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a hook was taken after Load")
+		}
+	}()
+	r.Message(xmpp.Inbound, 0, note("late"))
+}
+
+// TestOrder: what one client sends to one recipient arrives in order, however
+// many send at once (RFC 6120 §10.1).
+func TestOrder(t *testing.T) {
+	const senders, each = 8, 200
+	r, _ := newRouter(t)
+	_, bob := bind(t, r, "bob", "desk", 0)
+	var wg sync.WaitGroup
+	for i := range senders {
+		s, _ := bind(t, r, "alice", fmt.Sprint("r", i), away)
+		wg.Go(func() {
+			for n := range each {
+				st := stanza.New(stanza.Message, "chat", fmt.Sprint(n), jid.JID{}, at("bob@"+home), "<body>x</body>")
+				if err := s.Handle(context.Background(), st); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	next := map[jid.JID]int{}
+	for _, st := range bob.take() {
+		if st.ID != fmt.Sprint(next[st.From]) {
+			t.Fatalf("%s: got %s, want %d", st.From, st.ID, next[st.From])
+		}
+		next[st.From]++
+	}
+	if len(next) != senders {
+		t.Fatalf("heard %d senders", len(next))
+	}
+	for from, n := range next {
+		if n != each {
+			t.Errorf("%s: %d arrived", from, n)
+		}
+	}
+}
