@@ -101,6 +101,12 @@ func (b *mailbox) release() {
 // put stores a message, and sends it at once to a resource that came while
 // nobody was there. behind: only if others wait already, and not over the quota.
 func (m *Module) put(ctx context.Context, d *xmpp.Delivery, behind bool) (stored bool, err error) {
+	// Before the lock: the table may wait for a block of numbers. One sender's
+	// messages come one after the other, so their numbers rise all the same.
+	seq, err := m.table.Next()
+	if err != nil {
+		return false, err
+	}
 	var b *mailbox
 	for {
 		if b, err = m.box(d.Stanza.To.Bare()); err != nil {
@@ -113,7 +119,7 @@ func (m *Module) put(ctx context.Context, d *xmpp.Delivery, behind bool) (stored
 		b.mu.Unlock()
 		m.remove(b)
 	}
-	g, stored, err := b.append(d, behind)
+	g, stored, err := b.append(d, seq, behind)
 	b.release()
 	if g != nil {
 		g.open()
@@ -125,7 +131,7 @@ func (m *Module) put(ctx context.Context, d *xmpp.Delivery, behind bool) (stored
 }
 
 // append queues the row's commit. The caller holds the lock and opens the gate after it.
-func (b *mailbox) append(d *xmpp.Delivery, behind bool) (*gate, bool, error) {
+func (b *mailbox) append(d *xmpp.Delivery, seq uint64, behind bool) (*gate, bool, error) {
 	if behind && !b.waits() {
 		return nil, false, nil
 	}
@@ -136,10 +142,6 @@ func (b *mailbox) append(d *xmpp.Delivery, behind bool) (*gate, bool, error) {
 		}
 		return nil, false, stanza.NewError(stanza.ServiceUnavailable,
 			"This person is offline and their mailbox is full, so the message was not kept; try again when they have been online.")
-	}
-	seq, err := b.m.table.Next()
-	if err != nil {
-		return nil, false, err
 	}
 	r := &row{key: key(b.owner, seq), size: len(v.XML)}
 	b.rows = append(b.rows, r)
