@@ -205,7 +205,7 @@ func (p *Port) Write(b []byte) (n int, err error) {
 		p.tx.feed(b)
 	}
 	if err := p.f.SetWriteDeadline(time.Now().Add(p.limit)); err != nil {
-		return 0, err
+		return 0, fmt.Errorf("write %s: %w", p.path, os.ErrClosed) // the only reason, and its error is not exported
 	}
 	for n < len(b) {
 		m, err := p.f.Write(b[n:min(len(b), n+maxPiece)])

@@ -1,0 +1,365 @@
+package port
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"go.bug.st/serial"
+)
+
+// open gives a pseudo-terminal's master and a Port on its slave. The slave
+// stays open, as the emulator keeps it.
+func open(t *testing.T, tweak func(*Config)) (master *os.File, p *Port) {
+	t.Helper()
+	m, s, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close(); s.Close() })
+	c := Config{Path: s.Name(), LockDir: t.TempDir()}
+	if tweak != nil {
+		tweak(&c)
+	}
+	p, err = Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return m, p
+}
+
+func TestBytesAreRaw(t *testing.T) {
+	m, p := open(t, nil)
+	for _, s := range []string{"\x1b\r", "AT\r", "\x1a\x03\x11\x13\x00\xff\n"} {
+		if _, err := p.Write([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, m, len(s)); got != s {
+			t.Errorf("the modem got %q, want %q", got, s)
+		}
+		if _, err := m.WriteString(s); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, p, len(s)); got != s {
+			t.Errorf("we got %q, want %q", got, s)
+		}
+	}
+}
+
+func read(t *testing.T, r io.Reader, n int) string {
+	t.Helper()
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// The trap: serial's Read keeps descriptors in a set of 1,024 for select(2);
+// a higher number panics in the reader goroutine and ends the process, which
+// happens when a modem is plugged in again while a thousand clients are connected.
+func TestTrapDescriptorAbove1024(t *testing.T) {
+	for range 1100 {
+		f, err := os.Open(os.DevNull)
+		if errors.Is(err, syscall.EMFILE) {
+			t.Skip("the limit of open files is below 1,200: raise ulimit -n")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+	}
+	m, p := open(t, nil)
+	if fd := p.fd(t); fd < 1024 {
+		t.Fatalf("descriptor %d, the test wants one above 1023", fd)
+	}
+	if _, err := p.Write([]byte("AT\r")); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, m, 3); got != "AT\r" {
+		t.Fatalf("the modem got %q", got)
+	}
+	if _, err := m.WriteString("OK\r"); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, p, 3); got != "OK\r" {
+		t.Fatalf("we got %q", got)
+	}
+	// And what the library does with the same descriptor: when this fails, the
+	// trap is gone and port may be simpler.
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("serial.Port.Read no longer panics above descriptor 1023")
+			}
+		}()
+		_, _ = p.ser.Read(make([]byte, 1)) // ignored: it panics
+	}()
+}
+
+func (p *Port) fd(t *testing.T) (fd int) {
+	t.Helper()
+	if err := p.control(func(n int) error { fd = n; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// The trap: serial's Write has no deadline and stays stuck after Close.
+func TestTrapStuckWriteEnds(t *testing.T) {
+	_, p := open(t, func(c *Config) { c.WriteLimit = 100 * time.Millisecond })
+	began := time.Now()
+	n, err := p.Write(make([]byte, 1<<20)) // nobody reads
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("wrote %d, %v; want a deadline", n, err)
+	}
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("ended after %v", d)
+	}
+	if n >= 1<<20 {
+		t.Errorf("%d bytes claimed", n)
+	}
+}
+
+func TestTrapStuckWriteEndsByClose(t *testing.T) {
+	_, p := open(t, func(c *Config) { c.WriteLimit = time.Minute })
+	done := make(chan error, 1)
+	go func() { _, err := p.Write(make([]byte, 1<<20)); done <- err }()
+	closeSoon(t, p)
+	wait(t, done)
+}
+
+// The trap: serial's Close closes the descriptor before it wakes the reader,
+// and a timed read returns (0, nil).
+func TestTrapCloseFreesPendingRead(t *testing.T) {
+	_, p := open(t, nil)
+	done := make(chan error, 1)
+	go func() { _, err := p.Read(make([]byte, 1)); done <- err }()
+	closeSoon(t, p)
+	if err := wait(t, done); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Read: %v, want os.ErrClosed", err)
+	}
+}
+
+func closeSoon(t *testing.T, p *Port) {
+	t.Helper()
+	time.AfterFunc(50*time.Millisecond, func() { p.Close() })
+}
+
+func wait(t *testing.T, done <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("ended without an error")
+		}
+		return err
+	case <-time.After(5 * time.Second):
+		t.Fatal("still stuck 5 s after Close")
+	}
+	return nil
+}
+
+// The trap: serial's Write after Close goes to the same descriptor number,
+// which may be somebody else's connection by then.
+func TestTrapWriteAfterClose(t *testing.T) {
+	_, p := open(t, nil)
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe() // takes the freed numbers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := p.Write([]byte("AT+CMGD=1\r")); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Write: %v, want os.ErrClosed", err)
+	}
+	w.Close()
+	if b, _ := io.ReadAll(r); len(b) > 0 {
+		t.Errorf("somebody else got %q", b)
+	}
+	if err := p.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+}
+
+// The trap: modem lines do not exist on a pseudo-terminal, and asking serial
+// for their initial state makes it refuse the port.
+func TestTrapModemLinesOnPTY(t *testing.T) {
+	_, p := open(t, nil)
+	_, err := serial.Open(p.Path(), &serial.Mode{BaudRate: 9600, InitialStatusBits: &serial.ModemOutputBits{DTR: true}})
+	if err == nil {
+		t.Error("serial.Open with initial status bits works on a pseudo-terminal now")
+	}
+}
+
+// The trap: exclusive mode stays with the terminal while its far end keeps it
+// open: after kill -9 nobody but root could open it again.
+func TestTrapExclusiveModeOutlivesProcess(t *testing.T) {
+	m, s, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	defer s.Close()
+	lock := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestHolder$")
+	cmd.Env = append(os.Environ(), "PORT_HOLD="+s.Name(), "PORT_LOCK="+lock)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	kill := func() { once.Do(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }) }
+	defer kill()
+	if got := read(t, out, 4); got != "held" {
+		t.Fatalf("holder says %q", got)
+	}
+	_, err = Open(Config{Path: s.Name(), LockDir: lock})
+	var busy *BusyError
+	if !errors.As(err, &busy) || busy.PID != cmd.Process.Pid || busy.Holder == "" {
+		t.Fatalf("while held: %#v, want the holder %d", err, cmd.Process.Pid)
+	}
+	kill()
+	p, err := Open(Config{Path: s.Name(), LockDir: lock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if os.Geteuid() != 0 {
+		return
+	}
+	// Root is let in either way, so the flag itself is looked at.
+	var held int
+	if err := p.control(func(fd int) (err error) { held, err = exclusive(fd); return err }); err != nil || held != 0 {
+		t.Errorf("exclusive mode is %d (%v) on a pseudo-terminal", held, err)
+	}
+}
+
+// TestHolder is the process that TestTrapExclusiveModeOutlivesProcess kills.
+func TestHolder(t *testing.T) {
+	path := os.Getenv("PORT_HOLD")
+	if path == "" {
+		t.Skip("only as a process of its own")
+	}
+	if _, err := Open(Config{Path: path, LockDir: os.Getenv("PORT_LOCK")}); err != nil {
+		t.Fatal(err)
+	}
+	os.Stdout.WriteString("held")
+	select {}
+}
+
+func TestHangUp(t *testing.T) {
+	m, s, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Open(Config{Path: s.Name(), LockDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	done := make(chan error, 1)
+	go func() { _, err := p.Read(make([]byte, 1)); done <- err }()
+	s.Close()
+	m.Close()
+	if err := wait(t, done); !HungUp(err) {
+		t.Errorf("Read: %v, want a hang-up", err)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	dir := t.TempDir()
+	plain := dir + "/plain"
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{dir + "/none": ErrAbsent, plain: ErrNotTerminal, os.DevNull: ErrNotTerminal, dir: ErrNotTerminal} {
+		if _, err := Open(Config{Path: path, LockDir: dir}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", path, err, want)
+		}
+	}
+	_, p := open(t, func(c *Config) { c.LockDir = dir })
+	_, err := Open(Config{Path: p.Path(), LockDir: dir})
+	var busy *BusyError
+	if !errors.As(err, &busy) || busy.PID != os.Getpid() {
+		t.Errorf("second open: %#v, want busy with our own number", err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p, err = Open(Config{Path: p.Path(), LockDir: dir})
+	if err != nil {
+		t.Errorf("after Close: %v", err)
+	} else {
+		p.Close()
+	}
+}
+
+func TestTrace(t *testing.T) {
+	var mu sync.Mutex
+	var lines []string
+	m, p := open(t, func(c *Config) {
+		c.Trace = func(dir byte, line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			lines = append(lines, string(dir)+line)
+		}
+	})
+	for _, s := range []string{"\x1b\rAT", "+cpin=\"1234\"", "\r", "AT+CPIN?\r", "AT+CMGS=1\r", "00AB\x1a"} {
+		if _, err := p.Write([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer := "AT+CPIN=1234,5678\r\r\nOK\r\n> \x00\xff\r\n"
+	if _, err := m.WriteString(answer); err != nil {
+		t.Fatal(err)
+	}
+	read(t, p, len(answer))
+	want := `><ESC>|>AT+cpin="****"|>AT+CPIN?|>AT+CMGS=1|>00AB<Ctrl-Z>|<AT+CPIN="****"|<OK|<> |<\x00\xff`
+	mu.Lock()
+	defer mu.Unlock()
+	if got := strings.Join(lines, "|"); got != want {
+		t.Errorf("trace\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestMask(t *testing.T) {
+	for in, want := range map[string]string{
+		`AT+CPIN="1234"`:            `AT+CPIN="****"`,
+		`AT+CMEE=1;+cpin=1234,"56"`: `AT+CMEE=1;+cpin="****"`,
+		`AT+CLCK="SC",1,"1234"`:     `AT+CLCK="****"`,
+		`AT+CPWD="SC","1","2"`:      `AT+CPWD="****"`,
+		`AT+CPIN?`:                  `AT+CPIN?`,
+		`AT+CPIN=?`:                 `AT+CPIN=?`,
+		`+CPIN: SIM PIN`:            `+CPIN: SIM PIN`,
+	} {
+		if got := Mask(in); got != want {
+			t.Errorf("Mask(%s) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+func FuzzTracer(f *testing.F) {
+	f.Add([]byte("AT+CPIN=\"1234\"\r\n> \x1a\x1b"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		tr := tracer{dir: '<', out: func(_ byte, line string) {
+			if len(line) > 5*maxTrace || strings.ContainsAny(line, "\r\n\x00") {
+				t.Errorf("line %q", line)
+			}
+		}}
+		tr.feed(b)
+	})
+}
