@@ -26,6 +26,8 @@ type rig struct {
 	emu  *emulator.Emulator
 	d    *Driver
 	stop func() // ends the driver and waits
+	// impatient: the row has the driver speak after a limit, while the modem is still busy.
+	impatient bool
 
 	mu    sync.Mutex // guards what follows
 	lines []string
@@ -260,6 +262,8 @@ func (r *rig) standing() {
 		}
 	}
 	for _, v := range r.emu.Violations() {
-		r.t.Errorf("violation: %s", v)
+		if !r.impatient {
+			r.t.Errorf("violation: %s", v)
+		}
 	}
 }
