@@ -170,11 +170,7 @@ func (k *keeper) track(id uint64, st transports.State, j *journal) {
 		}
 		switch p.State {
 		case transports.Accepted:
-			v := k.s.n.cfg.Validity
-			if j.Urgent {
-				v = k.s.n.cfg.UrgentValidity
-			}
-			tp.until, open = tp.sent.Add(v+reportSlack), true
+			tp.until, open = tp.sent.Add(k.s.n.validity(j.Urgent)+reportSlack), true
 		case transports.PossiblySent, transports.SentUnconfirmed:
 			tp.until = tp.sent.Add(lateReports)
 			open = open || p.State == transports.PossiblySent || !p.Plain
@@ -288,7 +284,9 @@ func (k *keeper) settle(ctx context.Context, now time.Time) {
 func (k *keeper) change(ctx context.Context, id uint64, f func(*transports.Job, *journal) bool) bool {
 	var after *journal
 	var st transports.State
+	there := false
 	_, err := k.s.env.Outbox.Update(ctx, id, func(job *transports.Job) bool {
+		there = true
 		j, err := decodeJournal(job.Payload)
 		if err != nil || !f(job, j) {
 			return false
@@ -311,7 +309,7 @@ func (k *keeper) change(ctx context.Context, id uint64, f func(*transports.Job, 
 		return true
 	})
 	switch {
-	case errors.Is(err, transports.ErrNoJob):
+	case errors.Is(err, transports.ErrNoJob), err == nil && !there:
 		delete(k.out, id)
 		return true
 	case err != nil:

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"doorway/modem"
 	"doorway/modem/pdu"
 	"doorway/transports"
 )
@@ -122,9 +123,9 @@ func (s *Session) Send(ctx context.Context, m transports.Message) (transports.Re
 		return "", &transports.Error{Kind: transports.Refused, Text: "The text is empty, so nothing was sent to " + num + "."}
 	}
 	now := s.env.Now()
-	validity, prio := s.n.cfg.Validity, chatPriority
+	validity, prio := s.n.validity(m.Urgent), chatPriority
 	if m.Urgent {
-		validity, prio = s.n.cfg.UrgentValidity, alarmPriority
+		prio = alarmPriority
 	}
 	j := &journal{To: num, Sender: m.Sender, Origin: m.Origin, Body: body, Urgent: m.Urgent,
 		Deadline: now.Add(validity), State: transports.Queued}
@@ -232,6 +233,11 @@ func (s *Session) receipt(id uint64, j *journal, st transports.State) {
 	switch st {
 	case transports.Failed:
 		r.Err = &transports.Error{Kind: transports.Refused, Text: j.reason()}
+		for i := range j.Parts {
+			if p := &j.Parts[i]; p.State == transports.Failed && p.Class == string(modem.ClassRecipient) {
+				r.Err.Kind = transports.NotFound
+			}
+		}
 	case transports.PossiblySent:
 		r.Err = &transports.Error{Kind: transports.Down, Temporary: true, Text: j.unsure()}
 	case transports.Expired:

@@ -140,3 +140,11 @@ func (n *Network) example() string {
 	}
 	return "+" + n.cfg.Country + " 555 01 01"
 }
+
+// validity is how long a text may be tried, and waits for its phone.
+func (n *Network) validity(urgent bool) time.Duration {
+	if urgent {
+		return n.cfg.UrgentValidity
+	}
+	return n.cfg.Validity
+}

@@ -93,18 +93,19 @@ func (s *Session) handle(ctx context.Context, u *unit, it transports.Item) error
 	return d.send(ctx)
 }
 
-// prepare settles what an earlier life of the job left.
+// prepare settles what an earlier life of the job left. The journal knows the state that was saved last; when the
+// job is leased although that was a final one, a person has put it back into the queue.
 func (d *delivery) prepare(now time.Time) {
 	j := d.j
+	byHand := d.job.Deadline.IsZero() // the outbox takes a deadline that has passed off what a person puts back
 	switch j.State {
 	case transports.Failed, transports.PossiblySent, transports.Expired, transports.Cancelled, transports.SentUnconfirmed:
-		// A person has put the text back into the queue: what is not known to be out is sent again.
-		v := d.s.n.cfg.Validity
-		if j.Urgent {
-			v = d.s.n.cfg.UrgentValidity
-		}
+		byHand = true
+	}
+	if byHand {
+		// What is not known to be out is sent again.
 		if !now.Before(j.Deadline) {
-			j.Deadline = now.Add(v)
+			j.Deadline = now.Add(d.s.n.validity(j.Urgent))
 		}
 		j.Tries, j.Avoid, j.Told = 0, nil, ""
 		for i := range j.Parts {

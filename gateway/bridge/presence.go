@@ -1,0 +1,150 @@
+package bridge
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"doorway/transports"
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/stanza"
+	"doorway/xmpp/xmlstream"
+)
+
+// subRecord is the record "sub/"+local+NUL+bare JID: a person who subscribed to a contact, or to the gateway ("").
+type subRecord struct {
+	V  int       `json:"v"`
+	At time.Time `json:"at"`
+}
+
+func subKey(local string, person jid.JID) string { return "sub/" + local + "\x00" + person.String() }
+
+func (b *Bridge) loadWatchers() error {
+	return b.c.Table.Range("sub/", "sub0", false, func(key string, _ []byte) bool {
+		local, who, ok := strings.Cut(strings.TrimPrefix(key, "sub/"), "\x00")
+		if j, err := jid.Parse(who); ok && err == nil {
+			b.watch(local, j, true)
+		}
+		return true
+	})
+}
+
+// watch adds or removes somebody who sees a contact's presence.
+func (b *Bridge) watch(local string, person jid.JID, yes bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := b.watchers[local]
+	switch {
+	case yes && m == nil:
+		b.watchers[local] = map[jid.JID]bool{person: true}
+	case yes:
+		m[person] = true
+	default:
+		delete(m, person)
+		if len(m) == 0 {
+			delete(b.watchers, local)
+		}
+	}
+}
+
+// presence takes a presence stanza to the gateway or a contact (RFC 6121 §3 and §4.3, XEP-0100 §4).
+func (b *Bridge) presence(ctx context.Context, st *stanza.Stanza) (xmpp.Verdict, error) {
+	who, person, local := st.To.Bare().Clone(), st.From.Bare().Clone(), strings.Clone(st.To.Local())
+	if local != "" {
+		switch st.Type {
+		case "subscribe", "probe":
+			if _, err := b.contactOf(who); err != nil {
+				return xmpp.Done, refusal(err)
+			}
+		}
+	}
+	switch st.Type {
+	case "subscribe":
+		b.watch(local, person, true)
+		b.c.Table.Later(map[string]any{subKey(local, person): subRecord{V: 1, At: b.c.Now()}}, func(err error) {
+			if err != nil {
+				b.log.Error("subscription not stored", "user", person.String(), "err", err)
+				return // the person's server asks again
+			}
+			c := context.Background() // the reader whose batch ctx carries has gone on
+			b.c.Host.Send(c, stanza.New(stanza.Presence, "subscribed", "", who, person, ""), nil)
+			b.c.Host.Send(c, b.show(who, person), nil)
+		})
+	case "unsubscribe":
+		b.watch(local, person, false)
+		b.c.Table.Later(map[string]any{subKey(local, person): nil}, nil)
+		b.c.Host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", who, person, ""), nil)
+	case "probe":
+		b.watch(local, person, true)
+		b.c.Host.Send(ctx, b.show(who, st.From), nil)
+	case "":
+		if local == "" { // directed presence logs in at other gateways; here it is answered
+			b.c.Host.Send(ctx, b.show(who, st.From), nil)
+		}
+	}
+	return xmpp.Done, nil
+}
+
+// show is the presence of the gateway or a contact at this moment.
+func (b *Bridge) show(who, to jid.JID) *stanza.Stanza {
+	b.mu.Lock()
+	s := b.status
+	b.mu.Unlock()
+	if !s.Online {
+		var w xmlstream.Writer
+		if s.Text != "" {
+			w.Leaf("", "status", s.Text)
+		}
+		return stanza.New(stanza.Presence, "unavailable", "", who, to, w.String())
+	}
+	text := s.Text
+	if who.Local() != "" && s.Show == "" {
+		text = b.info.Name
+	}
+	var w xmlstream.Writer
+	if s.Show != "" {
+		w.Leaf("", "show", s.Show)
+	}
+	if text != "" {
+		w.Leaf("", "status", text)
+	}
+	return stanza.New(stanza.Presence, "", "", who, to, w.String())
+}
+
+// setStatus changes the gateway's presence and tells everybody who sees it or one of its contacts.
+func (b *Bridge) setStatus(ctx context.Context, e transports.StatusEvent) {
+	b.mu.Lock()
+	if b.status == e {
+		b.mu.Unlock()
+		return
+	}
+	same := b.status.Online == e.Online && b.status.Show == e.Show && e.Show == "" // contacts look as before
+	b.status = e
+	type pair struct {
+		local  string
+		person jid.JID
+	}
+	var all []pair
+	for local, m := range b.watchers {
+		if local != "" && same {
+			continue
+		}
+		for person := range m {
+			all = append(all, pair{local, person})
+		}
+	}
+	b.mu.Unlock()
+	b.log.Info("gateway presence", "online", e.Online, "show", e.Show, "text", e.Text)
+	for _, p := range all {
+		who := b.self
+		if p.local != "" {
+			j, err := jid.New(p.local, b.self.Domain(), "")
+			if err != nil {
+				continue
+			}
+			who = j
+		}
+		b.c.Host.Send(ctx, b.show(who, p.person), nil)
+	}
+}
