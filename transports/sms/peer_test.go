@@ -185,6 +185,14 @@ func open(t *testing.T, outbox *memOutbox, table *memTable, c Config, peers ...*
 	for _, p := range peers {
 		c.Modems = append(c.Modems, p)
 	}
+	h := run(t, outbox, table, c)
+	synctest.Wait()
+	return h
+}
+
+// run starts a session outside of synctest.
+func run(t *testing.T, outbox *memOutbox, table *memTable, c Config) *house {
+	t.Helper()
 	h := &house{t: t, net: New(c), outbox: outbox, table: table, ended: make(chan struct{})}
 	ses, err := h.net.Dial(t.Context(), transports.Account{}, transports.Env{Table: table, Outbox: outbox, Now: time.Now})
 	if err != nil {
@@ -199,7 +207,6 @@ func open(t *testing.T, outbox *memOutbox, table *memTable, c Config, peers ...*
 			t.Errorf("Run: %v", err)
 		}
 	}()
-	synctest.Wait()
 	return h
 }
 
