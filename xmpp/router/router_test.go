@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -292,4 +293,18 @@ func TestOrder(t *testing.T) {
 			t.Errorf("%s: %d arrived", from, n)
 		}
 	}
+}
+
+func TestProbe(t *testing.T) {
+	r, _ := newRouter(t)
+	if err := r.Probe(background(t)); err != nil {
+		t.Error(err)
+	}
+	r.mu.Lock()
+	ctx, cancel := context.WithTimeout(background(t), 20*time.Millisecond)
+	defer cancel()
+	if err := r.Probe(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with the lock held: %v", err)
+	}
+	r.mu.Unlock()
 }
