@@ -51,6 +51,9 @@ const (
 	prioStore  = 100 // at Offline
 )
 
+// unread marks a session that came online while the table could not be read.
+var unread = xmpp.Key{Name: "offline unread"}
+
 // Config bounds what is kept. Zero fields mean the defaults.
 type Config struct {
 	Messages int              // for each account
@@ -88,7 +91,7 @@ func (*Module) Info() xmpp.Info {
 	return xmpp.Info{Name: "offline", Specs: []xmpp.Spec{
 		{Doc: "XEP-0160", Version: "1.0.1", Title: "Best Practices for Handling Offline Messages"},
 		{Doc: "XEP-0203", Version: "2.0", Title: "Delayed Delivery"},
-		{Doc: "XEP-0334", Version: "0.4.0", Title: "Message Processing Hints"},
+		{Doc: "XEP-0334", Version: "1.0.0", Title: "Message Processing Hints"},
 	}}
 }
 
@@ -249,13 +252,17 @@ func takes(s xmpp.Session) bool {
 // expect loads the mailbox before the resource becomes available, so that a
 // live message from then on finds what it must not overtake.
 func (m *Module) expect(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
-	if d.Sender == nil || !d.Stanza.To.IsZero() || d.Stanza.Type != "" || takes(d.Sender) {
+	s := d.Sender
+	if s == nil || !d.Stanza.To.IsZero() || d.Stanza.Type != "" || takes(s) && s.Value(&unread) == nil {
 		return xmpp.Pass, nil
 	}
-	if _, err := m.box(d.Sender.JID().Bare()); err != nil {
+	if _, err := m.box(s.JID().Bare()); err != nil {
 		// The person must get online all the same; the next presence tries again.
-		m.host.Log().Error("offline messages cannot be read", "comp", "offline", "user", d.Sender.JID().Bare().String(), "err", err)
+		s.SetValue(&unread, true)
+		m.host.Log().Error("offline messages cannot be read", "comp", "offline", "user", s.JID().Bare().String(), "err", err)
+		return xmpp.Pass, nil
 	}
+	s.SetValue(&unread, nil)
 	return xmpp.Pass, nil
 }
 
