@@ -1,4 +1,4 @@
-// Package disco answers service discovery (XEP-0030 2.5.0) for the server's
+// Package disco answers service discovery (XEP-0030 2.5) for the server's
 // domain, for accounts, and for component domains that do not answer
 // themselves; what it tells is what other modules registered at Host. It also
 // keeps disco requests away from the resources of people who do not let the
@@ -36,7 +36,7 @@ func New(subs xmpp.Subscriptions) *Module { return &Module{subs: subs} }
 
 // Info describes the module.
 func (*Module) Info() xmpp.Info {
-	return xmpp.Info{Name: "disco", Specs: []xmpp.Spec{{Doc: "XEP-0030", Version: "2.5.0", Title: "Service Discovery"}}}
+	return xmpp.Info{Name: "disco", Specs: []xmpp.Spec{{Doc: "XEP-0030", Version: "2.5", Title: "Service Discovery"}}}
 }
 
 // Load registers the answers and the guard.

@@ -25,16 +25,10 @@ type accounts map[string]bool
 
 func (a accounts) Exists(local string) bool { return a[local] }
 
-// extra loads what a test adds beside the module.
-type extra func(xmpp.Host)
-
-func (extra) Info() xmpp.Info          { return xmpp.Info{Name: "test"} }
-func (f extra) Load(h xmpp.Host) error { f(h); return nil }
-
-func host(t *testing.T, m xmpp.Module, more ...xmpp.Module) *router.Router {
+func host(t *testing.T, m xmpp.Module) *router.Router {
 	t.Helper()
 	r := router.New(router.Config{Domain: home, Accounts: accounts{"alice": true, "bob": true, "carol": true}})
-	if err := r.Load(append(more, m)...); err != nil {
+	if err := r.Load(m); err != nil {
 		t.Fatal(err)
 	}
 	return r
