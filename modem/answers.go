@@ -236,6 +236,12 @@ func parsePDU(line string, length int) (tpdu []byte, ok bool) {
 	return nil, false
 }
 
+// fitsPDU tells whether a PDU line with an SMSC field has the announced length.
+func fitsPDU(line string, length int) bool {
+	b, err := hex.DecodeString(line)
+	return err == nil && len(b) > 0 && len(b) == 1+int(b[0])+length
+}
+
 // isHex tells whether a line can be a PDU of at least min octets.
 func isHex(s string, min int) bool {
 	if len(s) < 4 || len(s)%2 != 0 || len(s) < 2*min {

@@ -302,9 +302,7 @@ func (e *engine) isPushed(line string, want *header) bool {
 	if want == nil {
 		return isHex(line, e.push.length)
 	}
-	_, mine := parsePDU(line, want.length)
-	_, its := parsePDU(line, e.push.length)
-	return its && !mine
+	return fitsPDU(line, e.push.length) && !fitsPDU(line, want.length)
 }
 
 func (e *engine) pushed(line string) {
