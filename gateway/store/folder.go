@@ -98,8 +98,15 @@ func openFile(path string, c class, o *bbolt.Options) (*bbolt.DB, error) {
 	}
 	if err := migrate(db, path, c); err != nil {
 		var e *Error
-		if !errors.As(err, &e) {
+		switch {
+		case errors.As(err, &e):
+		case errors.Is(err, ErrDamaged):
 			err = damaged(path, err)
+		default:
+			err = &Error{
+				Text: fmt.Sprintf("%s could not be brought to this version's form: %v. Nothing was changed in it; make room on the disk and start again, or go back to the older version.", path, err),
+				Err:  fmt.Errorf("migrate %s: %w", path, err),
+			}
 		}
 		return nil, errors.Join(err, db.Close())
 	}
@@ -146,7 +153,7 @@ func migrate(db *bbolt.DB, path string, c class) error {
 		case err != nil:
 			return err
 		case have < 1:
-			return errors.New("no schema version in the file")
+			return fmt.Errorf("no schema version in the file: %w", ErrDamaged)
 		case have > schemaVersion:
 			return &Error{
 				Text: fmt.Sprintf("%s was written by a newer doorway (schema %d, this one knows %d). Install the newer version again, or restore a backup made before the upgrade.", path, have, schemaVersion),
@@ -155,22 +162,27 @@ func migrate(db *bbolt.DB, path string, c class) error {
 		case have == schemaVersion && whole:
 			return nil
 		}
-		if have < schemaVersion {
-			if err := copyFile(db, fmt.Sprintf("%s.schema%d", path, have)); err != nil {
-				return fmt.Errorf("copy before migration: %w", err)
+		return migrateFrom(db, path, c, have, migrations)
+	})
+}
+
+// migrateFrom runs what is missing after version have, all or nothing.
+func migrateFrom(db *bbolt.DB, path string, c class, have int, list []migration) error {
+	if have < schemaVersion {
+		if err := copyFile(db, fmt.Sprintf("%s.schema%d", path, have)); err != nil {
+			return fmt.Errorf("copy before migration: %w", err)
+		}
+	}
+	return db.Update(func(tx *bbolt.Tx) error {
+		for _, m := range list {
+			if m.to <= have {
+				continue
+			}
+			if err := m.apply(tx, c); err != nil {
+				return fmt.Errorf("migrate to schema %d (%s): %w", m.to, m.doc, err)
 			}
 		}
-		return db.Update(func(tx *bbolt.Tx) error {
-			for _, m := range migrations {
-				if m.to <= have {
-					continue
-				}
-				if err := m.apply(tx, c); err != nil {
-					return fmt.Errorf("migrate to schema %d (%s): %w", m.to, m.doc, err)
-				}
-			}
-			return setSchema(tx, c, schemaVersion)
-		})
+		return setSchema(tx, c, schemaVersion)
 	})
 }
 
