@@ -72,11 +72,11 @@ func (e *Emulator) execute(c command) answer {
 	n, _ := strconv.Atoi(c.args) // ignored: no digits mean 0 (V.250 §5.3.1)
 	switch c.name {
 	case "E":
-		return flag(&e.echo, n, false)
+		return toggle(&e.echo, n)
 	case "V":
-		return flag(&e.verbose, n, false)
+		return toggle(&e.verbose, n)
 	case "Q":
-		return flag(&e.quiet, n, false)
+		return toggle(&e.quiet, n)
 	case "X", "L", "M", "&D", "&C", "&K", "&S", "&W", "H", "S", "O", "T", "P":
 		if c.name == "S" && c.form == read {
 			return info("000")
@@ -95,11 +95,11 @@ func (e *Emulator) execute(c command) answer {
 	return failed
 }
 
-func flag(v *bool, n int, inverted bool) answer {
+func toggle(v *bool, n int) answer {
 	if n > 1 {
 		return failed
 	}
-	*v = (n == 1) != inverted
+	*v = n == 1
 	return ok
 }
 
