@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -18,8 +19,14 @@ type port struct {
 // openPort makes a raw pseudo-terminal and points the link at its slave. On
 // Linux both ends share the line settings, so setting the slave sets both.
 func openPort(link string) (*port, error) {
-	m, s, err := pty.Open()
+	blocking, s, err := pty.Open()
 	if err != nil {
+		return nil, fmt.Errorf("open pseudo-terminal: %w", err)
+	}
+	defer blocking.Close()
+	m, err := nonblocking(blocking)
+	if err != nil {
+		_ = s.Close() // ignored: nothing was written
 		return nil, fmt.Errorf("open pseudo-terminal: %w", err)
 	}
 	p := &port{m, s}
@@ -40,6 +47,21 @@ func openPort(link string) (*port, error) {
 		return nil, fmt.Errorf("link %s to %s: %w", link, s.Name(), err)
 	}
 	return p, nil
+}
+
+// nonblocking returns the same terminal in the hands of the runtime's poller.
+// pty.Open leaves it in blocking mode, where Close does not free a Read and
+// deadlines do nothing.
+func nonblocking(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd) // ignored: the first error counts
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // close ends both ends; a client sees a hang-up. The link goes if it is ours.
