@@ -99,12 +99,6 @@ func (s *shelf) commit(n int, err error) {
 	}
 }
 
-func (s *shelf) waiting() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.queue)
-}
-
 type shelfTable struct {
 	shelf *shelf
 	mu    sync.Mutex // guards what follows
@@ -210,6 +204,7 @@ func open(t testing.TB, modules []xmpp.Module, opts ...option) *house {
 		Router: h.router,
 		TLS:    &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return h.current(), nil }},
 	}
+	c.Limits.Closing = 500 * time.Millisecond
 	for _, o := range opts {
 		o(&c)
 	}

@@ -187,7 +187,7 @@ func TestCertificateIsReloaded(t *testing.T) {
 }
 
 func TestNegotiationHasOneDeadline(t *testing.T) {
-	h := open(t, nil, requireTLS, limits(func(l *Limits) { l.Negotiation = 300 * time.Millisecond }))
+	h := open(t, nil, requireTLS, limits(func(l *Limits) { l.Negotiation, l.Closing = 300*time.Millisecond, 200*time.Millisecond }))
 	p := h.dial()
 	p.open()
 	p.expectEnd("connection-timeout")

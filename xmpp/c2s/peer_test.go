@@ -15,6 +15,7 @@ import (
 
 	"github.com/xdg-go/scram"
 
+	"doorway/xmpp/jid"
 	"doorway/xmpp/xmlstream"
 )
 
@@ -262,4 +263,13 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		case <-tick.C:
 		}
 	}
+}
+
+func parse(t testing.TB, s string) jid.JID {
+	t.Helper()
+	j, err := jid.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
 }

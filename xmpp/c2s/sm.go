@@ -27,9 +27,8 @@ type management struct {
 	askedAt time.Time // when
 	askedOf uint32    // out at that time
 
-	in     uint32 // stanzas handled since <enable/>, modulo 2^32
 	owed   bool   // the client has asked and was not yet answered
-	owedIn uint32 // in at that time
+	owedIn uint32 // conn.handled at that time
 	timer  *time.Timer
 }
 

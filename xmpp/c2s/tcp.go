@@ -167,11 +167,12 @@ func (l *tcpLink) Shut(limit time.Time) error {
 	if err := l.SetReadDeadline(limit); err != nil {
 		return err
 	}
-	_, err := io.Copy(io.Discard, onlyReader{l.sock.Conn})
+	_, err := io.CopyN(io.Discard, l.sock.Conn, lingerBytes)
 	return err
 }
 
-// onlyReader hides what would have io.Copy do other than read.
-type onlyReader struct{ io.Reader }
+// lingerBytes is how much a client may send after the end, so that it gets to
+// read why.
+const lingerBytes = 1 << 20
 
 func (l *tcpLink) Close() error { return l.sock.Conn.Close() }
