@@ -15,8 +15,8 @@
 // JID the person wrote to last, so that they appear in the same window. Everybody else
 // sees the canonical one. Rosters are never written.
 //
-// Goroutines: Run owns one, which sends from a bounded mailbox, and waits for it;
-// Handle works in its caller's and never waits for the disk.
+// Goroutines: Run owns two, one sends from a bounded mailbox and one answers subscriptions that are on
+// disk, and waits for them; Handle works in its caller's and never waits for the disk.
 package bridge
 
 import (
@@ -86,6 +86,7 @@ type Bridge struct {
 	self    jid.JID // the domain
 	info    transports.Info
 	mailbox chan *outgoing
+	answers chan func(context.Context) // what had to wait for the disk
 
 	mu       sync.Mutex // guards what follows
 	session  transports.Session
@@ -115,7 +116,7 @@ func New(c Config) (*Bridge, error) {
 	}
 	b := &Bridge{
 		c: c, log: c.Log.With("comp", "bridge", "net", info.Type), self: self, info: info,
-		mailbox: make(chan *outgoing, mailboxSize), online: make(chan struct{}),
+		mailbox: make(chan *outgoing, mailboxSize), answers: make(chan func(context.Context), mailboxSize), online: make(chan struct{}),
 		status:   transports.StatusEvent{Text: "Starting."},
 		watchers: map[string]map[jid.JID]bool{},
 	}
@@ -140,7 +141,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 	b.ended = false
 	b.mu.Unlock()
 	var wg sync.WaitGroup
-	wg.Go(func() { b.deliver(ctx) }) // waited for below
+	wg.Go(func() { b.deliver(ctx) }) // both are waited for below
+	wg.Go(func() { b.answer(ctx) })
 	defer wg.Wait()
 	b.prune()
 	pause := backoffFirst

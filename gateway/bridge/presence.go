@@ -67,9 +67,10 @@ func (b *Bridge) presence(ctx context.Context, st *stanza.Stanza) (xmpp.Verdict,
 				b.log.Error("subscription not stored", "user", person.String(), "err", err)
 				return // the person's server asks again
 			}
-			c := context.Background() // the reader whose batch ctx carries has gone on
-			b.c.Host.Send(c, stanza.New(stanza.Presence, "subscribed", "", who, person, ""), nil)
-			b.c.Host.Send(c, b.show(who, person), nil)
+			b.later(func(ctx context.Context) {
+				b.c.Host.Send(ctx, stanza.New(stanza.Presence, "subscribed", "", who, person, ""), nil)
+				b.c.Host.Send(ctx, b.show(who, person), nil)
+			})
 		})
 	case "unsubscribe":
 		b.watch(local, person, false)
@@ -84,6 +85,28 @@ func (b *Bridge) presence(ctx context.Context, st *stanza.Stanza) (xmpp.Verdict,
 		}
 	}
 	return xmpp.Done, nil
+}
+
+// later has f called by a goroutine of Run: what is called back by the store must not route, since a hook on the way may
+// wait for the disk.
+func (b *Bridge) later(f func(context.Context)) {
+	select {
+	case b.answers <- f:
+	default:
+		b.log.Warn("too many subscriptions at once, one is not answered")
+	}
+}
+
+// answer calls what was put off, until ctx ends.
+func (b *Bridge) answer(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-b.answers:
+			f(ctx)
+		}
+	}
 }
 
 // show is the presence of the gateway or a contact at this moment.
