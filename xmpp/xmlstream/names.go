@@ -97,58 +97,36 @@ func split(name []byte, colon int32) (prefix, local []byte) {
 // element. done is true when it is complete with that.
 func (s *scanner) startTag(el []byte, empty bool) (done bool, err error) {
 	depth, binds := len(s.stack), len(s.binds)
-	ownDefault, prefixed := false, 0
-	for i := range s.attrs {
-		a := &s.attrs[i]
-		name := a.name.of(el)
-		for j := range s.attrs[:i] {
-			if bytes.Equal(s.attrs[j].name.of(el), name) {
-				return false, fault(notWellFormed, "an attribute twice")
-			}
-		}
-		switch prefix, _ := split(name, a.colon); {
-		case a.colon == 0 && string(name) == "xmlns":
-			ownDefault = true
-			err = s.declare(el, a, nil)
-		case string(prefix) == "xmlns":
-			err = s.declare(el, a, name[a.colon+1:])
-		case a.colon != 0:
-			prefixed++
-		}
-		if err != nil {
+	ownDefault := false
+	if len(s.attrs) > 0 {
+		if ownDefault, err = s.checkAttrs(el); err != nil {
 			return false, err
 		}
 	}
-	if prefixed > 0 {
-		if err := s.checkPrefixed(el); err != nil {
-			return false, err
-		}
-	}
-	prefix, local := split(s.tag.of(el), s.tagCol)
-	space := ""
-	if s.tagCol != 0 || depth < 2 || s.tree != nil {
-		var ok bool
-		if space, ok = s.lookup(prefix); !ok || string(prefix) == "xmlns" {
+	if depth < 2 || s.tagCol != 0 || s.tree != nil {
+		prefix, local := split(s.tag.of(el), s.tagCol)
+		space, ok := s.lookup(prefix)
+		if !ok || string(prefix) == "xmlns" {
 			return false, fault(notWellFormed, "a prefix that is not declared")
 		}
-	}
-	switch depth {
-	case 0:
-		s.innerFrom, s.innerTo, s.empty = s.pos, s.pos, empty
-		s.top(el, prefix, Name{space, s.names.get(local)})
-	case 1:
-		if s.head.children++; s.head.children == 1 {
-			s.head.payload = Name{space, s.names.get(local)}
+		switch depth {
+		case 0:
+			s.innerFrom, s.innerTo, s.empty = s.pos, s.pos, empty
+			s.top(el, prefix, Name{space, s.names.get(local)})
+		case 1:
+			if s.head.children++; s.head.children == 1 {
+				s.head.payload = Name{space, s.names.get(local)}
+			}
+			if !ownDefault && s.rerooting() {
+				s.reroot = append(s.reroot, int(s.tag.to))
+			}
 		}
-		if !ownDefault && s.rerooting() {
-			s.reroot = append(s.reroot, int(s.tag.to))
+		if s.tree != nil {
+			s.tree.start(s, el, Name{space, s.names.get(local)}, binds, empty)
 		}
-	}
-	if s.tree != nil {
-		s.tree.start(s, el, Name{space, s.names.get(local)}, binds, empty)
-	}
-	if s.rootTag {
-		return true, nil
+		if s.rootTag {
+			return true, nil
+		}
 	}
 	if empty {
 		s.binds = s.binds[:binds]
@@ -156,6 +134,37 @@ func (s *scanner) startTag(el []byte, empty bool) (done bool, err error) {
 	}
 	s.stack = append(s.stack, frame{name: s.tag, binds: int32(binds)})
 	return false, nil
+}
+
+// checkAttrs refuses attributes that come twice and takes the namespace
+// declarations.
+func (s *scanner) checkAttrs(el []byte) (ownDefault bool, err error) {
+	prefixed := false
+	for i := range s.attrs {
+		a := &s.attrs[i]
+		name := a.name.of(el)
+		for j := range s.attrs[:i] {
+			if other := s.attrs[j].name.of(el); len(other) == len(name) && bytes.Equal(other, name) {
+				return false, fault(notWellFormed, "an attribute twice")
+			}
+		}
+		switch {
+		case !a.declares:
+			prefixed = prefixed || a.colon != 0
+		case a.colon == 0:
+			ownDefault = true
+			err = s.declare(el, a, nil)
+		default:
+			err = s.declare(el, a, name[a.colon+1:])
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	if prefixed {
+		err = s.checkPrefixed(el)
+	}
+	return ownDefault, err
 }
 
 // declare binds a namespace (Namespaces in XML 1.0 §3, §6.1).
@@ -178,10 +187,10 @@ func (s *scanner) declare(el []byte, a *attr, prefix []byte) error {
 func (s *scanner) checkPrefixed(el []byte) error {
 	for i := range s.attrs {
 		a := &s.attrs[i]
-		prefix, local := split(a.name.of(el), a.colon)
-		if a.colon == 0 || string(prefix) == "xmlns" {
+		if a.colon == 0 || a.declares {
 			continue
 		}
+		prefix, local := split(a.name.of(el), a.colon)
 		uri, ok := s.lookup(prefix)
 		if !ok {
 			return fault(notWellFormed, "a prefix that is not declared")
@@ -189,7 +198,7 @@ func (s *scanner) checkPrefixed(el []byte) error {
 		for j := range s.attrs[:i] {
 			b := &s.attrs[j]
 			p, l := split(b.name.of(el), b.colon)
-			if b.colon == 0 || string(p) == "xmlns" || !bytes.Equal(l, local) {
+			if b.colon == 0 || b.declares || !bytes.Equal(l, local) {
 				continue
 			}
 			if u, _ := s.lookup(p); u == uri {
@@ -204,10 +213,10 @@ func (s *scanner) checkPrefixed(el []byte) error {
 func (s *scanner) top(el, prefix []byte, name Name) {
 	for i := range s.attrs {
 		a := &s.attrs[i]
-		p, local := split(a.name.of(el), a.colon)
-		if string(p) == "xmlns" || p == nil && string(local) == "xmlns" {
+		if a.declares {
 			continue
 		}
+		p, local := split(a.name.of(el), a.colon)
 		space := ""
 		if p != nil {
 			space, _ = s.lookup(p)
@@ -226,16 +235,15 @@ func (s *scanner) rerooting() bool {
 	return s.head.space != s.root.content && !contentSpace(s.head.space)
 }
 
-// token is the result; el is the element, complete.
-func (s *scanner) token(el []byte) Token {
+// token fills in the result; el is the element, complete.
+func (s *scanner) token(el []byte, t *Token) {
 	h := &s.head
 	for i := range s.out { // only now do the bytes stay where they are
 		s.out[i].Value = s.attrValue(el, &s.topAttrs[i])
 	}
-	t := Token{
-		Kind: Element, Name: h.name, Attrs: s.out, Prefix: h.prefix, Content: s.root.content,
-		Raw: el[:s.pos], Payload: h.payload, Children: h.children,
-	}
+	t.Kind, t.Name, t.Prefix, t.Content = Element, h.name, h.prefix, s.root.content
+	t.Payload, t.Children = h.payload, h.children
+	t.Attrs, t.Raw = s.out, el[:s.pos]
 	if s.empty {
 		s.innerTo = s.innerFrom
 	}
@@ -246,7 +254,6 @@ func (s *scanner) token(el []byte) Token {
 	if h.binds > 0 || s.used != 0 {
 		t.Decls = s.declarations()
 	}
-	return t
 }
 
 // rerooted gives the children that inherit the element's default namespace a

@@ -71,21 +71,20 @@ func (r *Reader) SetLimits(lim Limits) { r.lim = lim.withDefaults() }
 // without a root end tag; io.ErrUnexpectedEOF inside one; *SyntaxError is
 // fatal; other errors are those of the input (a deadline error is resumable:
 // call Next again).
-func (r *Reader) Next() (Token, error) {
+func (r *Reader) Next() (t Token, err error) {
 	if r.given {
 		r.consume()
 	}
-	for {
-		if err := r.advance(); err != nil {
-			return Token{}, err
+	for !r.done {
+		if err = r.advance(); err == nil && !r.done {
+			err = r.fill()
 		}
-		if r.done {
-			return r.deliver(), nil
-		}
-		if err := r.fill(); err != nil {
-			return Token{}, err
+		if err != nil {
+			return t, err
 		}
 	}
+	r.deliver(&t)
+	return t, nil
 }
 
 // Ready reports whether Next would return without reading: a complete token
@@ -188,20 +187,19 @@ func (r *Reader) complete() {
 }
 
 // deliver makes the token that Next returns.
-func (r *Reader) deliver() Token {
+func (r *Reader) deliver(t *Token) {
 	r.given = true
 	if r.closed {
-		t := Token{Kind: StreamClose, Name: r.root.name, Content: r.root.content}
+		t.Kind, t.Name, t.Content = StreamClose, r.root.name, r.root.content
 		if r.active {
 			t.Raw = r.buf[r.start : r.start+r.scan.pos]
 		}
-		return t
+		return
 	}
-	t := r.scan.token(r.buf[r.start:r.end])
+	r.scan.token(r.buf[r.start:r.end], t)
 	if r.scan.rootTag {
 		t.Kind, t.Content = StreamOpen, r.root.content
 	}
-	return t
 }
 
 // consume gives up the token that Next has returned.

@@ -8,9 +8,8 @@ type state uint8
 const (
 	inText   state = iota // character data
 	atMarkup              // after '<'
-	inName                // name of a start tag
+	inName                // name of a start tag or an attribute
 	inTag                 // between attributes
-	inAttr                // name of an attribute
 	atEquals              // before its '='
 	atQuote               // before its opening quote
 	inValue               // value of an attribute
@@ -38,6 +37,7 @@ type attr struct {
 	name, value span
 	colon       int32 // offset of the colon in the name, 0 for none
 	escaped     bool  // the value has references or white space to normalize
+	declares    bool  // it is a namespace declaration
 }
 
 // scanner reads one element, or one tag of the root. All positions count from
@@ -73,6 +73,7 @@ type progress struct {
 	pos     int
 	mark    int   // first byte of the markup, name, value or text being read
 	colon   int   // in the name being read
+	attr    bool  // that name is an attribute's
 	tag     span  // name of the start tag being read
 	tagCol  int32 // colon in it
 
@@ -98,153 +99,316 @@ func (s *scanner) reset(lim Limits, rt *root) {
 	}
 }
 
+// declares reports the name of a namespace declaration.
+func declares(name []byte) bool {
+	return len(name) >= 5 && string(name[:5]) == "xmlns" && (len(name) == 5 || name[5] == ':')
+}
+
 // scan reads on in el, which holds the element from its first byte. It
 // returns true when the element is complete; s.pos is then its length.
+//
+// Each label is a state: the code runs on from one to the next while there are
+// bytes, and leaves by more with the state to come back to.
 func (s *scanner) scan(el []byte) (done bool, err error) {
-	for s.pos < len(el) {
-		before, was := s.pos, s.state
-		switch s.state {
-		case inText:
-			err = s.text(el)
-		case atMarkup:
-			err = s.markup(el)
-		case inName, inAttr:
-			err = s.name(el)
-		case inTag, atSlash:
-			done, err = s.inside(el)
-		case atEquals, atQuote:
-			err = s.equals(el)
-		case inValue:
-			err = s.value(el)
-		case inEnd, afterEnd:
-			done, err = s.end(el)
-		case inBang:
-			err = s.bang(el)
-		case inCData:
-			err = s.cdata(el)
-		case inQuery:
-			done, err = s.query(el)
-		}
-		if done || err != nil {
-			return done, err
-		}
-		if s.pos == before && s.state == was {
-			return false, nil // an incomplete character or keyword
-		}
+	var (
+		p, n = s.pos, len(el)
+		size int
+		a    *attr
+	)
+	switch s.state {
+	case inText:
+		goto text
+	case atMarkup:
+		goto markup
+	case inName:
+		goto name
+	case inTag:
+		goto inside
+	case atSlash:
+		goto slash
+	case atEquals:
+		goto equals
+	case atQuote:
+		goto quote
+	case inValue:
+		goto value
+	default:
+		goto rare
 	}
-	return false, nil
-}
 
-// text reads character data up to the next markup.
-func (s *scanner) text(el []byte) error {
-	p := s.pos
-	for p < len(el) {
-		c := el[p]
-		if class[c]&plainText != 0 {
-			p++
-			continue
-		}
-		switch {
-		case c == '<':
-			if s.tree != nil && p > s.mark {
-				s.tree.text(el, s.mark, p, false)
-			}
-			s.mark, s.pos, s.state = p, p+1, atMarkup
-			return nil
-		case c == '&':
-			s.pos = p
-			_, n, err := reference(el[p:])
-			if n == 0 || err != nil {
-				return err
-			}
-			p += n
-		case c == '>':
-			if p >= 2 && el[p-1] == ']' && el[p-2] == ']' {
-				return fault(notWellFormed, "]]> in text") // XML 1.0 §2.4
-			}
-			p++
-		case c >= 0x80:
-			s.pos = p
-			_, n, err := multibyte(el[p:])
-			if n == 0 || err != nil {
-				return err
-			}
-			p += n
-		default:
-			s.pos = p
-			return fault(notWellFormed, "a control character")
-		}
+text:
+	for p < n && class[el[p]]&plainText != 0 {
+		p++
 	}
-	s.pos = p
-	return nil
-}
+	if p == n {
+		s.state = inText
+		goto more
+	}
+	if el[p] != '<' {
+		size, err = special(el, p)
+		p += size
+		if err != nil || size == 0 {
+			s.state = inText
+			goto more
+		}
+		goto text
+	}
+	if s.tree != nil && p > s.mark {
+		s.tree.text(el, s.mark, p, false)
+	}
+	s.mark = p
+	p++
 
-// markup decides what the byte after '<' starts.
-func (s *scanner) markup(el []byte) error {
-	switch el[s.pos] {
+markup:
+	if p == n {
+		s.state = atMarkup
+		goto more
+	}
+	switch el[p] {
 	case '/':
-		s.pos++
 		s.innerTo = s.mark
-		s.mark, s.state = s.pos, inEnd
+		p++
+		if size = s.closes(el, p); size > 0 {
+			p += size
+			if s.pos = p; s.pop() {
+				return true, nil
+			}
+			s.mark = p
+			goto text
+		}
+		s.mark, s.state = p, inEnd
+		goto rare
 	case '!':
 		s.state = inBang
+		goto rare
 	case '?':
 		s.state = inQuery
-	default:
-		if len(s.stack) >= s.lim.Depth {
-			return fault(policyViolation, "elements nested too deep")
-		}
-		s.mark, s.colon, s.state = s.pos, 0, inName
-		s.attrs = s.attrs[:0]
+		goto rare
 	}
-	return nil
+	if len(s.stack) >= s.lim.Depth {
+		err = fault(policyViolation, "elements nested too deep")
+		goto more
+	}
+	s.attrs = s.attrs[:0]
+	s.mark, s.colon, s.attr = p, 0, false
+
+name: // of a start tag or an attribute
+	for p < n && class[el[p]]&nameByte != 0 {
+		p++
+	}
+	if p == n || el[p] == ':' || el[p] >= 0x80 {
+		size, err = s.unusual(el, p)
+		p += size
+		if err != nil || size == 0 {
+			s.state = inName
+			goto more
+		}
+		goto name
+	}
+	if class[el[s.mark]]&nameStart == 0 || s.colon != 0 || p-s.mark > s.lim.Name {
+		if err = s.checkName(el[s.mark:p]); err != nil {
+			goto more
+		}
+	}
+	if s.attr {
+		s.attrs = append(s.attrs, attr{name: span{int32(s.mark), int32(p)}, colon: int32(s.colon), declares: declares(el[s.mark:p])})
+		goto equals
+	}
+	s.tag, s.tagCol = span{int32(s.mark), int32(p)}, int32(s.colon)
+	s.spaced = false
+
+inside: // a start tag, between attributes
+	for p < n && class[el[p]]&whiteSpace != 0 {
+		s.spaced = true
+		p++
+	}
+	if p == n {
+		s.state = inTag
+		goto more
+	}
+	switch {
+	case el[p] == '>':
+		p++
+		goto opened
+	case el[p] == '/':
+		p++
+		goto slash
+	case !s.spaced:
+		err = fault(notWellFormed, "no white space before an attribute")
+		goto more
+	case len(s.attrs) >= s.lim.Attrs:
+		err = fault(policyViolation, "too many attributes")
+		goto more
+	}
+	s.mark, s.colon, s.attr = p, 0, true
+	goto name
+
+equals:
+	for p < n && class[el[p]]&whiteSpace != 0 {
+		p++
+	}
+	if p == n {
+		s.state = atEquals
+		goto more
+	}
+	if el[p] != '=' {
+		err = fault(notWellFormed, "an attribute without a value")
+		goto more
+	}
+	p++
+
+quote:
+	for p < n && class[el[p]]&whiteSpace != 0 {
+		p++
+	}
+	if p == n {
+		s.state = atQuote
+		goto more
+	}
+	if s.quote = el[p]; s.quote != '\'' && s.quote != '"' {
+		err = fault(notWellFormed, "an attribute without a quoted value")
+		goto more
+	}
+	p++
+	s.mark, s.escaped = p, false
+
+value:
+	for p < n && class[el[p]]&plainValue != 0 {
+		p++
+	}
+	if p == n {
+		s.state = inValue
+		goto more
+	}
+	if el[p] != s.quote {
+		size, err = s.specialInValue(el, p)
+		p += size
+		if err != nil || size == 0 {
+			s.state = inValue
+			goto more
+		}
+		goto value
+	}
+	a = &s.attrs[len(s.attrs)-1]
+	a.value, a.escaped = span{int32(s.mark), int32(p)}, s.escaped
+	p++
+	s.spaced = false
+	goto inside
+
+slash: // of an empty element
+	if p == n {
+		s.state = atSlash
+		goto more
+	}
+	if el[p] != '>' {
+		err = fault(notWellFormed, "a slash inside a tag")
+		goto more
+	}
+	p++
+
+opened: // a start tag is complete
+	s.pos = p
+	s.mark, s.state = p, inText
+	if done, err = s.startTag(el, el[p-2] == '/'); done || err != nil {
+		return done, err
+	}
+	goto text
+
+rare:
+	s.pos = p
+	switch s.state {
+	case inEnd, afterEnd:
+		done, err = s.end(el)
+	case inBang:
+		err = s.bang(el)
+	case inCData:
+		err = s.cdata(el)
+	case inQuery:
+		done, err = s.query(el)
+	}
+	if done || err != nil {
+		return done, err
+	}
+	p = s.pos
+	if s.state == inText {
+		goto text
+	}
+	return false, nil
+
+more: // bytes, or an error
+	s.pos = p
+	return false, err
 }
 
-// name reads the name of a start tag or an attribute.
-func (s *scanner) name(el []byte) error {
-	p := s.pos
-	for {
-		for p < len(el) && class[el[p]]&nameByte != 0 {
-			p++
+// special handles a byte of character data that is not plain: it returns how
+// many bytes it is good for, 0 when more are needed.
+func special(el []byte, p int) (size int, err error) {
+	c := el[p]
+	switch {
+	case c == '&':
+		_, size, err = reference(el[p:])
+	case c == '>':
+		if p >= 2 && el[p-1] == ']' && el[p-2] == ']' {
+			return 0, fault(notWellFormed, "]]> in text") // XML 1.0 §2.4
 		}
-		s.pos = p
-		if p-s.mark > s.lim.Name {
-			return fault(policyViolation, "a name that is too long")
-		}
-		if p == len(el) {
-			return nil
-		}
-		if el[p] == ':' {
-			if s.colon != 0 || p == s.mark {
-				return fault(notWellFormed, "a name with a misplaced colon")
-			}
-			s.colon = p - s.mark
-			p++
-			continue
-		}
-		if el[p] < 0x80 {
-			break
-		}
-		r, n, err := multibyte(el[p:])
-		if n == 0 || err != nil {
-			return err
-		}
-		if !isNameChar(r) {
-			return fault(notWellFormed, "a character that a name cannot have")
-		}
-		p += n
+		size = 1
+	case c >= 0x80:
+		_, size, err = multibyte(el[p:])
+	default:
+		err = fault(notWellFormed, "a control character")
 	}
-	if !startsName(el[s.mark:p]) || s.colon != 0 && !startsName(el[s.mark+s.colon+1:p]) {
+	return size, err
+}
+
+// specialInValue is special for an attribute's value.
+func (s *scanner) specialInValue(el []byte, p int) (size int, err error) {
+	c := el[p]
+	switch {
+	case c == '\'' || c == '"':
+		size = 1
+	case class[c]&whiteSpace != 0:
+		s.escaped = true
+		size = 1
+	case c == '&':
+		s.escaped = true
+		_, size, err = reference(el[p:])
+	case c >= 0x80:
+		_, size, err = multibyte(el[p:])
+	default:
+		err = fault(notWellFormed, "a character that an attribute cannot have")
+	}
+	return size, err
+}
+
+// unusual handles the end of the bytes and what is not a plain byte in a name.
+func (s *scanner) unusual(el []byte, p int) (size int, err error) {
+	switch {
+	case p-s.mark > s.lim.Name:
+		return 0, fault(policyViolation, "a name that is too long")
+	case p == len(el):
+		return 0, nil
+	case el[p] == ':':
+		if s.colon != 0 || p == s.mark {
+			return 0, fault(notWellFormed, "a name with a misplaced colon")
+		}
+		s.colon = p - s.mark
+		return 1, nil
+	}
+	r, size, err := multibyte(el[p:])
+	if size > 0 && !isNameChar(r) {
+		return 0, fault(notWellFormed, "a character that a name cannot have")
+	}
+	return size, err
+}
+
+// checkName looks at a complete name.
+func (s *scanner) checkName(name []byte) error {
+	switch {
+	case len(name) > s.lim.Name:
+		return fault(policyViolation, "a name that is too long")
+	case !startsName(name), s.colon != 0 && !startsName(name[s.colon+1:]):
 		return fault(notWellFormed, "a name that does not start with a letter")
 	}
-	whole := span{int32(s.mark), int32(p)}
-	if s.state == inName {
-		s.tag, s.tagCol = whole, int32(s.colon)
-		s.state, s.spaced = inTag, false
-		return nil
-	}
-	s.attrs = append(s.attrs, attr{name: whole, colon: int32(s.colon)})
-	s.state = atEquals
 	return nil
 }
 
@@ -259,128 +423,52 @@ func startsName(b []byte) bool {
 	return n > 0 && err == nil && isNameStart(r)
 }
 
-// inside reads between the attributes of a start tag, to its end.
-func (s *scanner) inside(el []byte) (done bool, err error) {
-	p := s.pos
-	if s.state == inTag {
-		for p < len(el) && class[el[p]]&whiteSpace != 0 {
-			s.spaced = true
-			p++
-		}
-		s.pos = p
-		if p == len(el) {
-			return false, nil
-		}
+// closes reports an end tag of the innermost element at el[p], after "</",
+// when it stands there whole and without white space: its length.
+func (s *scanner) closes(el []byte, p int) int {
+	if len(s.stack) == 0 {
+		return 0
 	}
-	c := el[p]
-	switch {
-	case c == '>':
-		s.pos++
-		empty := s.state == atSlash
-		s.mark, s.state = s.pos, inText
-		return s.startTag(el, empty)
-	case s.state == atSlash:
-		return false, fault(notWellFormed, "a slash inside a tag")
-	case c == '/':
-		s.pos++
-		s.state = atSlash
-	case !s.spaced:
-		return false, fault(notWellFormed, "no white space before an attribute")
-	case len(s.attrs) >= s.lim.Attrs:
-		return false, fault(policyViolation, "too many attributes")
-	default:
-		s.mark, s.colon, s.state = p, 0, inAttr
+	name := s.stack[len(s.stack)-1].name
+	to := p + int(name.to-name.from)
+	if to < len(el) && el[to] == '>' && bytes.Equal(name.of(el), el[p:to]) {
+		return to + 1 - p
 	}
-	return false, nil
+	return 0
 }
 
-// equals reads what stands between an attribute's name and its value.
-func (s *scanner) equals(el []byte) error {
-	c := el[s.pos]
-	switch {
-	case class[c]&whiteSpace != 0:
-		s.pos++
-		for s.pos < len(el) && class[el[s.pos]]&whiteSpace != 0 {
-			s.pos++
-		}
-	case s.state == atEquals && c == '=':
-		s.pos++
-		s.state = atQuote
-	case s.state == atQuote && (c == '\'' || c == '"'):
-		s.pos++
-		s.quote, s.escaped = c, false
-		s.mark, s.state = s.pos, inValue
-	default:
-		return fault(notWellFormed, "an attribute without a quoted value")
+// pop closes the innermost element and reports whether it was the last.
+func (s *scanner) pop() (last bool) {
+	n := len(s.stack) - 1
+	if s.tree != nil {
+		s.tree.end(s.pos)
 	}
-	return nil
+	s.binds = s.binds[:s.stack[n].binds]
+	s.stack = s.stack[:n]
+	return n == 0
 }
 
-// value reads an attribute's value.
-func (s *scanner) value(el []byte) error {
-	p := s.pos
-	for p < len(el) {
-		c := el[p]
-		if class[c]&plainValue != 0 {
-			p++
-			continue
-		}
-		switch {
-		case c == s.quote:
-			a := &s.attrs[len(s.attrs)-1]
-			a.value = span{int32(s.mark), int32(p)}
-			a.escaped = s.escaped
-			s.pos, s.state, s.spaced = p+1, inTag, false
-			return nil
-		case c == '\'' || c == '"':
-			p++
-		case c == '&':
-			s.pos = p
-			_, n, err := reference(el[p:])
-			if n == 0 || err != nil {
-				return err
-			}
-			s.escaped = true
-			p += n
-		case class[c]&whiteSpace != 0:
-			s.escaped = true
-			p++
-		case c >= 0x80:
-			s.pos = p
-			_, n, err := multibyte(el[p:])
-			if n == 0 || err != nil {
-				return err
-			}
-			p += n
-		default:
-			s.pos = p
-			return fault(notWellFormed, "a character that an attribute cannot have")
-		}
-	}
-	s.pos = p
-	return nil
-}
-
-// end reads an end tag after "</".
+// end reads an end tag after "</", wherever it is cut.
 func (s *scanner) end(el []byte) (done bool, err error) {
 	p := s.pos
-	var want []byte
+	want := s.root.qname // of the root
 	if n := len(s.stack); n > 0 {
-		want = s.stack[n-1].name.of(el)
-	} else {
-		want = []byte(s.root.qname)
-		if len(want) == 0 {
-			return false, fault(notWellFormed, "an end tag without a start tag")
-		}
+		want = string(s.stack[n-1].name.of(el))
+	} else if want == "" {
+		return false, fault(notWellFormed, "an end tag without a start tag")
 	}
 	if s.state == inEnd {
 		for p < len(el) && el[p] != '>' && class[el[p]]&whiteSpace == 0 {
 			p++
 		}
 		s.pos = p
-		if got := el[s.mark:p]; p == len(el) && len(got) <= len(want) && bytes.Equal(got, want[:len(got)]) {
+		got := el[s.mark:p]
+		switch {
+		case len(got) > len(want) || string(got) != want[:len(got)]:
+			return false, fault(notWellFormed, "an end tag that does not match")
+		case p == len(el):
 			return false, nil
-		} else if !bytes.Equal(got, want) {
+		case len(got) < len(want):
 			return false, fault(notWellFormed, "an end tag that does not match")
 		}
 		s.state = afterEnd
@@ -397,17 +485,11 @@ func (s *scanner) end(el []byte) (done bool, err error) {
 	}
 	s.pos++
 	s.mark, s.state = s.pos, inText
-	n := len(s.stack)
-	if n == 0 {
+	if len(s.stack) == 0 {
 		s.closing = true
 		return true, nil
 	}
-	if s.tree != nil {
-		s.tree.end(s.pos)
-	}
-	s.binds = s.binds[:s.stack[n-1].binds]
-	s.stack = s.stack[:n-1]
-	return n == 1, nil
+	return s.pop(), nil
 }
 
 const cdataStart = "<![CDATA["
@@ -435,7 +517,7 @@ func (s *scanner) bang(el []byte) error {
 	}
 	s.pos = s.mark + len(cdataStart)
 	s.mark, s.state = s.pos, inCData
-	return nil
+	return s.cdata(el)
 }
 
 // cdata reads a CDATA section to its end.

@@ -86,7 +86,8 @@ func Parse(b []byte, content string, lim Limits) (Token, error) {
 		}
 		return Token{}, err
 	}
-	t := s.token(el)
+	var t Token
+	s.token(el, &t)
 	s.out, s.scratch = nil, nil // the token keeps them
 	return t, nil
 }
@@ -152,10 +153,10 @@ func (b *builder) start(s *scanner, el []byte, name Name, outer int, empty bool)
 	t.inherit(s, outer)
 	for i := range s.attrs {
 		a := &s.attrs[i]
-		p, local := split(a.name.of(el), a.colon)
-		if string(p) == "xmlns" || p == nil && string(local) == "xmlns" {
+		if a.declares {
 			continue
 		}
+		p, local := split(a.name.of(el), a.colon)
 		if t.Attrs == nil {
 			t.Attrs = make([]TreeAttr, 0, len(s.attrs)-i)
 		}
