@@ -188,6 +188,23 @@ type office struct {
 	roster   *roster.Module
 	peer     *peer
 	end      context.CancelFunc
+	// between, when not nil, is called after presence was broadcast and before
+	// requests are delivered.
+	between func()
+}
+
+// hook is a module that calls between.
+type hook struct{ o *office }
+
+func (h hook) Info() xmpp.Info { return xmpp.Info{Name: "hook"} }
+func (h hook) Load(host xmpp.Host) error {
+	host.Presence(xmpp.Outbound, 120, func(context.Context, *xmpp.Delivery) (xmpp.Verdict, error) {
+		if h.o.between != nil {
+			h.o.between()
+		}
+		return xmpp.Pass, nil
+	})
+	return nil
 }
 
 // play runs f in a bubble with a server; everything is settled when recv returns.
@@ -213,7 +230,7 @@ func (o *office) start() {
 	ctx, o.end = context.WithCancel(context.Background())
 	o.roster = roster.New(nil)
 	o.r = router.New(router.Config{Domain: domain, Accounts: o.accounts, Store: o.disk})
-	if err := o.r.Load(o.roster, presence.New(o.roster)); err != nil {
+	if err := o.r.Load(o.roster, presence.New(o.roster), hook{o}); err != nil {
 		o.t.Fatal(err)
 	}
 	o.peer = &peer{}
@@ -236,11 +253,15 @@ func (o *office) crash() {
 
 // peer is a component domain that remembers what it is given.
 type peer struct {
-	mu  sync.Mutex // guards got
-	got []string
+	block chan struct{} // what is addressed to x@ waits for this one; may be nil
+	mu    sync.Mutex    // guards got
+	got   []string
 }
 
 func (p *peer) Handle(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
+	if p.block != nil && d.Stanza.To.Local() == "x" {
+		<-p.block
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.got = append(p.got, brief(d.Stanza))
@@ -323,15 +344,20 @@ func (c *client) send(xml ...string) {
 
 // recv is what has come since, in brief, when nothing moves any more.
 func (c *client) recv() []string {
+	var out []string
+	for _, st := range c.raw() {
+		out = append(out, brief(st))
+	}
+	return out
+}
+
+func (c *client) raw() []*stanza.Stanza {
 	synctest.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []string
-	for _, st := range c.got {
-		out = append(out, brief(st))
-	}
+	got := c.got
 	c.got = nil
-	return out
+	return got
 }
 
 // close ends the stream without a word.

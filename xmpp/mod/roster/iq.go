@@ -214,11 +214,11 @@ func (m *Module) remove(a *account, old *item, undo bool) *entry {
 
 // undo sends what ends the subscriptions between owner and an item's contact.
 func (m *Module) undo(ctx context.Context, owner jid.JID, it *item) {
-	if it.state.hasTo() || it.state.out() {
-		m.host.Send(ctx, subscription(unsubscribe, "", owner, it.contact), nil)
-	}
 	if it.state.hasFrom() {
 		m.hide(ctx, owner, it.contact)
+	}
+	if it.state.hasTo() || it.state.out() {
+		m.host.Send(ctx, subscription(unsubscribe, "", owner, it.contact), nil)
 	}
 	if it.state.hasFrom() || it.state.in() {
 		m.host.Send(ctx, subscription(unsubscribed, "", owner, it.contact), nil)

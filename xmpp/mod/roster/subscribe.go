@@ -34,6 +34,22 @@ func (m *Module) show(ctx context.Context, user, contact jid.JID) {
 	}
 }
 
+// approve sends a subscribed and then the user's presence. To a local contact
+// that waits for the contact's own commit, lest the presence come before its
+// clients know what it is for (RFC 6121 §3.1.6).
+func (m *Module) approve(ctx context.Context, st *stanza.Stanza) {
+	if st.To.Domain() != m.host.Domainpart() {
+		m.host.Send(ctx, st, nil)
+		m.show(ctx, st.From, st.To)
+		return
+	}
+	m.host.Send(ctx, st, func(err error) {
+		if err == nil { // ignored otherwise: the contact's disk refused, which is logged there
+			m.show(context.Background(), st.From, st.To) // ctx's batch may be over
+		}
+	})
+}
+
 // sent takes the four subscription stanzas of a client (RFC 6121 appendix A.2):
 // reduced to bare JIDs, the change on disk, then on their way, then pushed. It
 // waits for that, so that what the client sends next stays behind.
@@ -83,13 +99,12 @@ func (m *Module) sent(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, erro
 		if v == unsubscribed && was.hasFrom() {
 			m.hide(ctx, a.owner, contact) // while it still may see it (§3.2.2)
 		}
-		if cell.route {
+		if cell.route && v == subscribed {
+			m.approve(ctx, st)
+		} else if cell.route {
 			m.host.Send(ctx, st, nil)
 		}
 		m.push(ctx, a.owner, push)
-		if v == subscribed && cell.route {
-			m.show(ctx, a.owner, contact)
-		}
 	})
 	e.waited = true
 	m.commit(a, contact, old, &next, e)
@@ -153,8 +168,7 @@ func (m *Module) received(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, 
 		m.push(ctx, a.owner, push)
 		switch cell.reply {
 		case asSubscribed:
-			m.host.Send(ctx, subscription(subscribed, st.ID, a.owner, contact), nil)
-			m.show(ctx, a.owner, contact)
+			m.approve(ctx, subscription(subscribed, st.ID, a.owner, contact))
 		case asUnsubscribed:
 			if was.hasFrom() {
 				m.hide(ctx, a.owner, contact) // RFC 6121 §3.3.3

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
 )
@@ -66,7 +67,8 @@ func (m *Module) local(user, contact jid.JID) error {
 // Add implements xmpp.Subscriptions. It returns when the item is on disk; the
 // push follows, in the order of commits. Nothing is sent to the contact but,
 // when it has come to see the user, the user's current presence. A request that
-// the new subscription answers is dropped. Errors are *stanza.Error for what
+// the new subscription answers is dropped. It may be called from a Handler, but
+// not from a function that a Table calls when it has committed. Errors are *stanza.Error for what
 // the caller got wrong (item-not-found, not-allowed, bad-request,
 // not-acceptable, resource-constraint), else the disk's.
 func (m *Module) Add(ctx context.Context, user, contact jid.JID, name string, groups []string, subscription string) error {
@@ -170,9 +172,7 @@ func (m *Module) Purge(ctx context.Context, owner jid.JID) error {
 	}
 	found := make(map[jid.JID][]jid.JID) // other accounts → their items for addresses of owner
 	suffix := "\x00" + owner.String()
-	for table, t := range map[string]interface {
-		Range(from, to string, reverse bool, f func(key string, raw []byte) bool) error
-	}{tableRoster: m.roster, tableRequests: m.requests} {
+	for table, t := range map[string]xmpp.Table{tableRoster: m.roster, tableRequests: m.requests} {
 		err := t.Range("", "", false, func(k string, _ []byte) bool {
 			if !strings.Contains(k, suffix) {
 				return true
@@ -218,25 +218,23 @@ func (m *Module) forget(owner jid.JID) ([]*item, error) {
 		return nil, err
 	}
 	defer m.release(a)
-	roster, requests := map[string]any{}, map[string]any{}
 	first, end := keyRange(owner)
-	for _, t := range []struct {
-		rng func(from, to string, reverse bool, f func(key string, raw []byte) bool) error
-		del map[string]any
-	}{{m.roster.Range, roster}, {m.requests.Range, requests}} {
-		if err := t.rng(first, end, false, func(k string, _ []byte) bool {
-			t.del[k] = nil
+	changes := make(map[string]map[string]any)
+	for table, t := range map[string]xmpp.Table{tableRoster: m.roster, tableRequests: m.requests} {
+		gone := make(map[string]any)
+		if err := t.Range(first, end, false, func(k string, _ []byte) bool {
+			gone[k] = nil
 			return true
 		}); err != nil {
 			return nil, err
 		}
+		changes[table] = gone
 	}
 	done := make(chan error, 1)
 	a.mu.Lock()
 	items := a.items
 	a.items, a.listed, a.requests, a.summed = nil, 0, 0, false
-	m.host.Tables().LaterAll(map[string]map[string]any{tableRoster: roster, tableRequests: requests},
-		func(err error) { done <- err })
+	m.host.Tables().LaterAll(changes, func(err error) { done <- err })
 	a.mu.Unlock()
 	return items, <-done
 }

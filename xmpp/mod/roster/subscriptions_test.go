@@ -1,0 +1,160 @@
+package roster_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/mod/roster"
+	"doorway/xmpp/router"
+	"doorway/xmpp/stanza"
+)
+
+func TestAddAndRemove(t *testing.T) {
+	play(t, func(t *testing.T, o *office) {
+		ctx := context.Background()
+		user, phone := jid.MustParse(alice), jid.MustParse("+4915550101@peer.example")
+		a := o.online(alice + "/desk")
+		add := func(name string, groups []string, sub string) {
+			t.Helper()
+			if err := o.roster.Add(ctx, user, phone, name, groups, sub); err != nil {
+				t.Fatal(err)
+			}
+		}
+		add("Field", []string{"Phones"}, "both")
+		if on := o.disk.on(); len(on) != 1 || !strings.Contains(on[0], `"sub":"both"`) {
+			t.Errorf("Add returned with %q on disk", on)
+		}
+		item := "<item jid='+4915550101@peer.example' name='Field' subscription='both'><group>Phones</group></item>"
+		same(t, "alice", a.recv(), "push "+item)
+		same(t, "the contact", o.peer.recv(), "presence "+alice+"/desk > "+phone.String())
+		add("Other", []string{"Else"}, "both") // existing names and groups stay
+		same(t, "alice", a.recv())
+		add("Other", nil, "to")
+		same(t, "alice", a.recv(), "push "+strings.Replace(item, "both", "to", 1))
+
+		if got := o.roster.Subscription(user, phone); got != "to" {
+			t.Errorf("subscription %q", got)
+		}
+		if o.roster.SeesPresence(user, phone) || !o.roster.SeesPresence(user, jid.MustParse(alice+"/phone")) {
+			t.Error("wrong about who sees alice")
+		}
+		var all []string
+		o.roster.Contacts(user, func(c jid.JID, s string) { all = append(all, c.String()+" "+s) })
+		same(t, "Contacts", all, phone.String()+" to")
+
+		for range 2 {
+			if err := o.roster.Remove(ctx, user, phone); err != nil {
+				t.Fatal(err)
+			}
+		}
+		same(t, "alice", a.recv(), "push <item jid='+4915550101@peer.example' subscription='remove'/>")
+		same(t, "the contact", o.peer.recv())
+		same(t, "disk", o.disk.on())
+	})
+}
+
+func TestAddRefuses(t *testing.T) {
+	play(t, func(t *testing.T, o *office) {
+		for _, c := range []struct {
+			user, contact, sub string
+			want               stanza.Condition
+		}{
+			{"nobody@office.example", contact, "both", stanza.ItemNotFound},
+			{"x@elsewhere.example", contact, "both", stanza.ItemNotFound},
+			{alice, alice, "both", stanza.NotAllowed},
+			{alice, contact, "friends", stanza.BadRequest},
+		} {
+			err := o.roster.Add(context.Background(), jid.MustParse(c.user), jid.MustParse(c.contact), "", nil, c.sub)
+			var e *stanza.Error
+			if !errors.As(err, &e) || e.Condition != c.want {
+				t.Errorf("%s adds %s as %s: %v", c.user, c.contact, c.sub, err)
+			}
+		}
+		o.disk.set(func() { o.disk.fail = errors.New("no space left") })
+		if err := o.roster.Add(context.Background(), jid.MustParse(alice), jid.MustParse(contact), "", nil, "both"); err == nil {
+			t.Error("Add says nothing of a full disk")
+		}
+	})
+}
+
+// TestAddAnswersARequest: what waits is answered by the new subscription.
+func TestAddAnswersARequest(t *testing.T) {
+	play(t, func(t *testing.T, o *office) {
+		prepare(o, "None + Pending Out+In", false)
+		if err := o.roster.Add(context.Background(), jid.MustParse(me), jid.MustParse(contact), "", nil, "from"); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := stateOn(o); got != "From + Pending Out" {
+			t.Errorf("state %s", got)
+		}
+	})
+}
+
+func TestPurge(t *testing.T) {
+	play(t, func(t *testing.T, o *office) {
+		a, b, c := o.online(alice+"/desk"), o.online(bob+"/desk"), o.online("carol@office.example/desk")
+		befriend(a, b)
+		c.send(setXML("1", "<item jid='"+alice+"' name='Al'/>"))
+		a.send(sub("subscribe", "carol@office.example"))
+		prepare(o, "None", false)
+		a.send(sub("subscribe", contact))
+		o.says("<presence type='subscribed' from='" + contact + "' to='" + alice + "'/>")
+		o.says("<presence type='subscribe' from='x@peer.example' to='" + alice + "'/>")
+		c.send(sub("subscribe", alice))
+		b.recv()
+		c.recv()
+		o.peer.recv()
+		a.close()
+		delete(o.accounts, "alice")
+		b.recv()
+		if err := o.roster.Purge(context.Background(), jid.MustParse(alice)); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "disk", o.disk.on())
+		same(t, "bob", b.recv(), "push <item jid='"+alice+"' subscription='remove'/>")
+		same(t, "carol", c.recv(), "push <item jid='"+alice+"' subscription='remove'/>")
+		got := o.peer.recv()
+		slices.Sort(got)
+		same(t, "contacts elsewhere", got, "presence:unsubscribe "+alice+" > "+contact, "presence:unsubscribed "+alice+" > x@peer.example")
+		// Somebody new under the same name starts with nothing.
+		o.accounts["alice"] = true
+		a = o.login(alice + "/desk")
+		a.send(getXML, "<presence/>")
+		same(t, "the next alice", a.recv(), "result g <query xmlns='jabber:iq:roster'></query>", "presence "+alice+"/desk > "+alice)
+	})
+}
+
+// TestRunWaitsForWhatIsQueued: nothing that is on disk stays untold at the end.
+func TestRunWaitsForWhatIsQueued(t *testing.T) {
+	play(t, func(t *testing.T, o *office) {
+		b := o.online(bob + "/desk")
+		o.says("<presence type='subscribe' from='" + contact + "' to='" + bob + "'/>")
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := o.roster.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "bob", b.recv(), "presence:subscribe "+contact+" > "+bob)
+	})
+}
+
+func TestSharedRostersAreRefused(t *testing.T) {
+	r := router.New(router.Config{Domain: domain, Accounts: accounts{}, Store: newDisk()})
+	if err := r.Load(roster.New(noGroups{})); err == nil {
+		t.Error("a shared roster was taken and ignored")
+	}
+}
+
+// noGroups is a directory without groups.
+type noGroups struct{}
+
+func (noGroups) Items(jid.JID) []xmpp.SharedItem                    { return nil }
+func (noGroups) Item(jid.JID, jid.JID) (i xmpp.SharedItem, ok bool) { return i, false }
+func (noGroups) Watch(func(context.Context, jid.JID, []jid.JID))    {}
