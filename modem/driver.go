@@ -52,7 +52,9 @@ type Driver struct {
 	pushed  map[uint64]*offered
 	pushes  uint64
 	epoch   uint64 // number of the start the modem is in
-	pinStop string // why no PIN is sent any more
+	pinStop string // why no PIN is sent now
+	pinSIM  string // the SIM a PIN was sent to
+	pinSent string // its hash, until it has worked or was refused
 	lastErr string // logged last, so that a missing device is logged once
 }
 
@@ -199,11 +201,12 @@ func (d *Driver) open(ctx context.Context) (*port.Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(cands) == 0 {
-		return nil, fmt.Errorf("find modem %s: %w", d.cfg.Device, port.ErrAbsent)
-	}
-	var first error
-	for _, c := range cands {
+	return d.openFirst(ctx, cands)
+}
+
+func (d *Driver) openFirst(ctx context.Context, cands []port.Candidate) (*port.Port, error) {
+	first := fmt.Errorf("find modem %s: %w", d.cfg.Device, port.ErrAbsent)
+	for i, c := range cands {
 		p, err := port.Open(port.Config{Path: c.Path, Baud: d.cfg.Baud, LockDir: d.cfg.LockDir,
 			WriteLimit: d.cfg.Timeouts.Write, Trace: d.cfg.Trace})
 		if err == nil && len(cands) > 1 {
@@ -218,7 +221,7 @@ func (d *Driver) open(ctx context.Context) (*port.Port, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if first == nil {
+		if i == 0 {
 			first = err
 		}
 	}

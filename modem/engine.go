@@ -329,6 +329,7 @@ func (e *engine) unsolicited(line string) {
 		return
 	}
 	if h, ok := parsePushed(line); ok {
+		e.lost = e.lost || e.push != nil // the earlier one's PDU never came
 		e.push, e.pushText, e.pushAt = &h, line, time.Now()
 		return
 	}

@@ -23,7 +23,7 @@ type Config struct {
 	// Guard stores attempts at the PIN so that a wrong one is sent once only; nil refuses to send a PIN.
 	Guard PINGuard
 	Log   *slog.Logger
-	// LockDir holds our lock files; "" means next to the device in os.TempDir.
+	// LockDir holds our lock files; "" means os.TempDir.
 	LockDir string
 	// Trace, when not nil, sees each line: dir is '>' or '<'. Secrets are masked.
 	Trace func(dir byte, line string)

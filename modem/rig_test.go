@@ -148,11 +148,17 @@ func (r *rig) tpdu(text string) []byte {
 
 func encode(t testing.TB, text string) []byte {
 	t.Helper()
+	return encodeWith(t, text, pdu.Options{StatusReport: true})
+}
+
+func encodeWith(t testing.TB, text string, o pdu.Options) []byte {
+	t.Helper()
 	to, err := pdu.ParseNumber("+4915550101")
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts, _, err := pdu.Encode(text, pdu.Options{To: to, StatusReport: true})
+	o.To = to
+	parts, _, err := pdu.Encode(text, o)
 	if err != nil || len(parts) != 1 {
 		t.Fatalf("encode %q: %d parts, %v", text, len(parts), err)
 	}

@@ -90,7 +90,7 @@ func (s *session) send(run, ctx context.Context, tpdu []byte, onAir func() error
 	case !s.isReady():
 		return 0, a.fail(ClassDown, "", ErrDown), nil
 	case s.noSMSC:
-		e := a.fail(ClassConfig, "", errors.New(textSMSC))
+		e := a.fail(ClassConfig, "", errors.New("no SMS centre number"))
 		e.CMS = 330
 		return 0, e, nil
 	}

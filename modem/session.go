@@ -13,16 +13,14 @@ type session struct {
 	e *engine
 	t Timeouts
 
-	sim      string // name of the SIM for the guard: ICCID, else the device
-	pinSent  string // hash of a PIN whose success is not yet journalled
-	simKnown bool   // IMSI and ICCID were read
-	setUp    bool   // SMS settings were made
-	smsReady bool   // the modem said so
-	waits    int    // checks since the SIM is ready and SMS is not
-	noSMSC   bool   // CSCA is empty
-	cmms     bool   // +CMMS is known
-	ack      bool   // CSMS=1: pushed TPDUs want +CNMA
-	noList   bool   // +CMGL does not work here
+	simKnown bool // IMSI and ICCID were read
+	setUp    bool // SMS settings were made
+	smsReady bool // the modem said so
+	waits    int  // checks since the SIM is ready and SMS is not
+	noSMSC   bool // CSCA is empty
+	cmms     bool // +CMMS is known
+	ack      bool // CSMS=1: pushed TPDUs want +CNMA
+	noList   bool // +CMGL does not work here
 
 	mem  string          // memory chosen for new messages
 	mem1 string          // memory that +CMGR, +CMGL and +CMGD use now

@@ -75,12 +75,8 @@ func (s *session) noCPIN(ctx context.Context, f final) (bool, error) {
 
 // simReady reads the SIM's identity once and journals a PIN that worked.
 func (s *session) simReady(ctx context.Context) error {
-	if s.pinSent != "" {
-		if err := s.d.cfg.Guard.Success(s.simName(), s.pinSent); err != nil {
-			s.d.log.Error("modem: success of the PIN is not recorded", "err", err)
-		}
-		s.pinSent = ""
-	}
+	s.d.pinWorked()
+	s.d.pinStop = "" // a modem that restarts asks again
 	if s.simKnown {
 		return nil
 	}
@@ -130,34 +126,51 @@ func digits(s string) string {
 	return s
 }
 
-// simName names the SIM for the guard: a locked SIM may not tell its number.
-func (s *session) simName() string {
-	if s.sim == "" {
-		return s.d.Status().Device
+// simName names the SIM for the guard. A locked SIM may not tell its number:
+// then the modem stands for it, which keeps its name wherever it is plugged in.
+func (s *session) simName(iccid string) string {
+	switch imei := s.d.Status().IMEI; {
+	case iccid != "":
+		return iccid
+	case imei != "":
+		return "imei-" + imei
 	}
-	return s.sim
+	return s.d.cfg.Device
+}
+
+// pinWorked journals that the PIN sent last was right.
+func (d *Driver) pinWorked() {
+	if d.pinSent == "" {
+		return
+	}
+	if err := d.cfg.Guard.Success(d.pinSIM, d.pinSent); err != nil {
+		d.log.Error("modem: success of the PIN is not recorded", "err", err)
+	}
+	d.pinSent = ""
 }
 
 // enterPIN sends the PIN, once over the whole life of the box unless it
 // worked: three wrong ones block the card.
 func (s *session) enterPIN(ctx context.Context) (bool, error) {
-	text, err := s.mayEnterPIN(ctx)
+	text, sim, err := s.mayEnterPIN(ctx)
 	if err != nil {
 		return false, err
 	}
+	d := s.d
 	if text != "" {
 		s.d.setState(SIMLocked, text)
 		return false, nil
 	}
-	sum := sha256.Sum256([]byte(s.simName() + "\x00" + s.d.cfg.PIN))
-	s.pinSent = hex.EncodeToString(sum[:])
-	if err := s.d.cfg.Guard.Attempt(s.simName(), s.pinSent); err != nil {
-		s.pinSent = ""
-		s.d.pinStop = textPINTried
-		s.d.log.Warn("modem: PIN is not sent", "err", err)
-		s.d.setState(SIMLocked, textPINTried)
+	sum := sha256.Sum256([]byte(sim + "\x00" + d.cfg.PIN))
+	hash := hex.EncodeToString(sum[:])
+	if err := d.cfg.Guard.Attempt(sim, hash); err != nil {
+		d.pinStop = textPINTried
+		d.log.Warn("modem: PIN is not sent", "err", err)
+		d.setState(SIMLocked, textPINTried)
 		return false, nil
 	}
+	d.pinSIM, d.pinSent = sim, hash
+	d.pinStop = textPINTried // should it be asked for again before it has worked
 	// Not through ask: it must never be repeated.
 	r, err := s.e.do(ctx, command{line: `AT+CPIN="` + s.d.cfg.PIN + `"`, info: "+CPIN", limit: s.t.List})
 	if err == errTimeout {
@@ -166,43 +179,43 @@ func (s *session) enterPIN(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s.d.pinStop = textPINTried // should it ask for the PIN again
 	if r.final.kind == finalCME && (r.final.code == 16 || r.final.code == 12) {
-		s.pinSent = ""
-		s.d.pinStop = textPINWrong
-		s.d.setState(SIMLocked, textPINWrong)
+		d.pinSent, d.pinStop = "", textPINWrong
+		d.setState(SIMLocked, textPINWrong)
 		return false, nil
 	}
-	s.d.setState(Starting, textSIMBusy) // the next look sees READY
+	if r.final.ok() && r.final.raw != "" {
+		d.pinWorked()
+	}
+	d.setState(Starting, textSIMBusy) // the next look sees READY
 	return false, nil
 }
 
-// mayEnterPIN gives the sentence why the PIN is not sent, or "".
-func (s *session) mayEnterPIN(ctx context.Context) (string, error) {
+// mayEnterPIN gives the sentence why the PIN is not sent, or the SIM's name.
+func (s *session) mayEnterPIN(ctx context.Context) (text, sim string, err error) {
 	pin := s.d.cfg.PIN
 	switch {
 	case pin == "":
-		return textPINWanted, nil
+		return textPINWanted, "", nil
 	case len(pin) < 4 || len(pin) > 8 || digits(pin) != pin:
-		return textPINBad, nil
+		return textPINBad, "", nil
 	case s.d.pinStop != "":
-		return s.d.pinStop, nil
+		return s.d.pinStop, "", nil
 	case s.d.cfg.Guard == nil:
-		return textPINNoGuard, nil
+		return textPINNoGuard, "", nil
 	}
-	if id, err := s.iccid(ctx); err != nil {
-		return "", err
-	} else if id != "" {
-		s.sim = id
+	id, err := s.iccid(ctx)
+	if err != nil {
+		return "", "", err
 	}
 	left, err := s.pinAttempts(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if left >= 0 && left <= 1 {
-		return textPINFew, nil
+		return textPINFew, "", nil
 	}
-	return "", nil
+	return "", s.simName(id), nil
 }
 
 // pinAttempts asks how many wrong PINs the card still forgives; -1 when the

@@ -3,6 +3,7 @@ package modem
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"doorway/modem/emulator"
+	"doorway/modem/port"
 )
 
 // guard is a PINGuard in memory, which outlives a driver as the store does.
@@ -92,6 +94,37 @@ func TestWrongDevice(t *testing.T) {
 	r.standing()
 }
 
+// Of several ports of a stick the one that answers is taken.
+func TestFirstPortThatAnswers(t *testing.T) {
+	mute := newWire(t, func(string) string { return "" })
+	talks := newWire(t, func(in string) string {
+		if strings.HasPrefix(in, "AT") {
+			return "\r\nOK\r\n"
+		}
+		return ""
+	})
+	d := New(Config{Name: "stick", Device: "auto", LockDir: t.TempDir(), Timeouts: fast})
+	p, err := d.openFirst(context.Background(), []port.Candidate{{Path: mute.path}, {Path: talks.path}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if p.Path() != talks.path || d.Status().Device != talks.path {
+		t.Errorf("opened %s, want %s", p.Path(), talks.path)
+	}
+	// Its bytes belong to whoever reads next.
+	if _, err := p.Write([]byte("AT\r")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 6)
+	if _, err := io.ReadFull(p, b); err != nil || string(b) != "\r\nOK\r\n" {
+		t.Errorf("read %q, %v", b, err)
+	}
+	if _, err := d.openFirst(context.Background(), nil); !errors.Is(err, port.ErrAbsent) {
+		t.Errorf("without candidates: %v", err)
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	first := newRig(t, emulator.Config{}, nil)
 	first.ready()
@@ -142,6 +175,19 @@ func TestPIN(t *testing.T) {
 		if strings.Contains(l, "4711") {
 			t.Errorf("the PIN is in the trace: %s", l)
 		}
+	}
+}
+
+// A modem that restarts asks for its PIN again and gets it.
+func TestPINAfterReset(t *testing.T) {
+	g := &guard{}
+	r := newRig(t, emulator.Config{PIN: "4711"}, func(c *Config) { c.PIN, c.Guard = "4711", g })
+	r.ready()
+	r.emu.Reset()
+	r.until("PIN again", 5*time.Second, func() bool { return r.traced(`>AT+CPIN="****"`) == 2 })
+	r.standing()
+	if len(g.tried) != 0 {
+		t.Error("the success is not recorded")
 	}
 }
 
