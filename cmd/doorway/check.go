@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"doorway/gateway/config"
+	"doorway/xmpp"
+)
+
+func runCheck(_ context.Context, a *app, args []string) error {
+	fs := newFlags("check")
+	file := fs.String("config", "", "the doorway.toml to check")
+	asJSON := fs.Bool("json", false, "print JSON")
+	if _, err := parse(fs, args, 0, 0); err != nil {
+		return err
+	}
+	path, err := configFile(*file)
+	if err != nil {
+		return err
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		warnings := []string{}
+		for _, w := range c.Warnings {
+			warnings = append(warnings, w.String())
+		}
+		return a.printJSON(map[string]any{"config": path, "ok": true, "warnings": warnings, "domain": c.Domain, "sms_domain": c.SMSDomain(), "specs": specs(newModules().list)})
+	}
+	for _, w := range c.Warnings {
+		fmt.Fprintln(a.out, w)
+	}
+	describe(a.out, c)
+	return nil
+}
+
+// configFile is --config, DOORWAY_CONFIG or the system's file.
+func configFile(flag string) (string, error) {
+	switch {
+	case flag != "":
+		return flag, nil
+	case os.Getenv("DOORWAY_CONFIG") != "":
+		return os.Getenv("DOORWAY_CONFIG"), nil
+	case exists(systemConfig):
+		return systemConfig, nil
+	}
+	return "", usagef("name the configuration with --config FILE")
+}
+
+// describe says in words what the configuration means.
+func describe(w io.Writer, c *config.Config) {
+	fmt.Fprintf(w, "%s is right.\n", c.File)
+	fmt.Fprintf(w, "  domain     %s\n  data       %s\n", c.Domain, c.Data)
+	fmt.Fprintf(w, "  clients    %s (STARTTLS), %s (direct TLS)\n", strings.Join(c.XMPP.Listen, ", "), strings.Join(c.XMPP.ListenTLS, ", "))
+	if c.XMPP.Certificate == "" {
+		fmt.Fprintln(w, "  TLS        the box's own CA issues the certificate")
+	} else {
+		fmt.Fprintf(w, "  TLS        %s\n", c.XMPP.Certificate)
+	}
+	fmt.Fprintf(w, "  HTTP       %s\n", strings.Join(c.HTTP.Listen, ", "))
+	if len(c.Modems) == 0 {
+		fmt.Fprintln(w, "  modems     none: there is chat but no SMS until a section [[modem]] is added")
+	}
+	for _, m := range c.Modems {
+		there := "automatic"
+		if m.Device != "auto" {
+			there = "present"
+			if !exists(m.Device) {
+				there = "not there now; doorway waits for it"
+			}
+		}
+		fmt.Fprintf(w, "  modem      %s on %s (%s)\n", m.Name, m.Device, there)
+	}
+	fmt.Fprintf(w, "  SMS        phones are NUMBER@%s\n", c.SMSDomain())
+	for _, s := range specs(newModules().list) {
+		fmt.Fprintf(w, "  serves     %-16s %s\n", strings.TrimSpace(s.Doc+" "+s.Version), s.Title)
+	}
+}
+
+// specs lists what the modules implement.
+func specs(list []xmpp.Module) []xmpp.Spec {
+	var all []xmpp.Spec
+	for _, m := range list {
+		all = append(all, m.Info().Specs...)
+	}
+	return all
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"doorway/modem/emulator"
+)
+
+// Names of the emulator's files in the data folder.
+const (
+	emulatorSocket = "emulator.sock"
+	emulatorLog    = "emulator.log"
+)
+
+// detach keeps a Ctrl-C on the terminal from ending the modem before the
+// server has finished with it.
+func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+func runEmulate(ctx context.Context, a *app, args []string) error {
+	return emulator.Main(ctx, args, a.in, a.out)
+}
+
+func phoneClient(dir string) emulator.Client {
+	if dir == "" {
+		dir = "var"
+	}
+	return emulator.Client{Socket: filepath.Join(dir, emulatorSocket)}
+}
+
+func runPhoneSend(ctx context.Context, a *app, args []string) error {
+	fs := newFlags("phone send")
+	dir := fs.String("dir", "var", "the demo's folder")
+	rest, err := parse(fs, args, 2, 2)
+	if err != nil {
+		return err
+	}
+	if err := phoneClient(*dir).Send(ctx, rest[0], rest[1]); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "%s texts: %s\n", rest[0], rest[1])
+	return nil
+}
+
+func runPhoneLog(ctx context.Context, a *app, args []string) error {
+	fs := newFlags("phone log")
+	dir := fs.String("dir", "var", "the demo's folder")
+	asJSON := fs.Bool("json", false, "print JSON")
+	rest, err := parse(fs, args, 1, 1)
+	if err != nil {
+		return err
+	}
+	list, err := phoneClient(*dir).Log(ctx, rest[0])
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return a.printJSON(list)
+	}
+	if len(list) == 0 {
+		fmt.Fprintf(a.out, "%s has received nothing yet.\n", rest[0])
+	}
+	for _, m := range list {
+		fmt.Fprintf(a.out, "%s  %s: %s\n", m.At.Local().Format("15:04:05"), m.From, m.Text)
+	}
+	return nil
+}

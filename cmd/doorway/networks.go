@@ -1,0 +1,67 @@
+package main
+
+import (
+	"time"
+
+	"doorway/gateway/bridge"
+	"doorway/gateway/config"
+	"doorway/gateway/queue"
+	"doorway/gateway/supervise"
+	"doorway/modem"
+	"doorway/transports/sms"
+	"doorway/xmpp/jid"
+)
+
+// constructSMS makes the modems, the queue, the network and its bridge.
+func (s *server) constructSMS() error {
+	var drivers []modem.Modem
+	for _, m := range s.cfg.Modems {
+		d := modem.New(modem.Config{
+			Name: m.Name, Device: m.Device, Baud: m.Baud, PIN: m.PIN(),
+			Guard: pinGuard{s.store.Table("pin_attempts")}, Log: s.log, LockDir: s.cfg.Data,
+		})
+		s.modems = append(s.modems, d)
+		drivers = append(drivers, d)
+		s.group.Add(task("modem "+m.Name, d.Run))
+	}
+	var err error
+	if s.queue, err = queue.Open(s.store, queue.Options{Network: "sms", Log: s.log}); err != nil {
+		return err
+	}
+	s.sms = sms.New(sms.Config{
+		Country: s.cfg.SMS.Country, Modems: drivers, MaxParts: s.cfg.SMS.MaxParts,
+		International: s.cfg.SMS.Foreign, Premium: s.cfg.SMS.Premium,
+	})
+	recipients, err := smsRecipients(s.cfg)
+	if err != nil {
+		return err
+	}
+	b, err := bridge.New(bridge.Config{
+		Network: s.sms, Domain: s.cfg.SMSDomain(), Host: s.router,
+		Table: s.store.Table("bridge"), NetworkTable: s.store.Table("sms"), Outbox: s.queue,
+		DefaultRecipients: func() []jid.JID { return recipients },
+		Version:           version, Log: s.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	// A PDU in flight may take a minute to end well (design §4).
+	s.group.Add(supervise.Task{Name: "SMS", Run: b.Run, Stop: 65 * time.Second})
+	return nil
+}
+
+// smsRecipients get texts from numbers that nobody is in conversation with.
+func smsRecipients(c *config.Config) ([]jid.JID, error) {
+	if len(c.SMS.Recipients) == 0 {
+		return c.AdminJIDs(), nil
+	}
+	var list []jid.JID
+	for _, r := range c.SMS.Recipients {
+		j, err := jid.Parse(r)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, j)
+	}
+	return list, nil
+}

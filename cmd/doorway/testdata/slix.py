@@ -1,0 +1,255 @@
+"""Scenarios that an ordinary client, slixmpp, plays against a running doorway.
+
+usage: slix.py SCENARIO CONFIG.json
+
+CONFIG.json is the line that `doorway demo --json` prints, with "doorway"
+(the program) added. Prints "ok" at the end; anything else is a failure.
+"""
+import asyncio
+import json
+import subprocess
+import sys
+import uuid
+
+import slixmpp
+from slixmpp.exceptions import IqError
+
+LIMIT = 20  # seconds any single step may take
+
+
+class Client(slixmpp.ClientXMPP):
+    """One logged-in client that keeps what arrives in queues."""
+
+    def __init__(self, cfg, user, mech, resource="slix"):
+        super().__init__(user["jid"] + "/" + resource, user["password"], sasl_mech=mech)
+        self.cfg = cfg
+        self.ca_certs = cfg["ca"]
+        for plugin in ("xep_0030", "xep_0184", "xep_0199", "xep_0203"):
+            self.register_plugin(plugin)
+        self["xep_0184"].auto_request = False
+        if mech is not None:
+            self.forget_channel_binding()
+        self.auto_authorize = None
+        self.auto_subscribe = False
+        self.inbox, self.errors, self.receipts = asyncio.Queue(), asyncio.Queue(), asyncio.Queue()
+        self.presences, self.failures = asyncio.Queue(), asyncio.Queue()
+        self.started, self.refused = asyncio.Event(), asyncio.Event()
+        self.add_event_handler("message", self.on_message)
+        self.add_event_handler("message_error", self.errors.put_nowait)
+        self.add_event_handler("receipt_received", self.receipts.put_nowait)
+        self.add_event_handler("presence", self.presences.put_nowait)
+        self.add_event_handler("session_start", lambda _: self.started.set())
+        self.add_event_handler("failed_auth", lambda _: self.refused.set())
+
+    def forget_channel_binding(self):
+        """Make slixmpp say "n" in SCRAM's first message. This version knows
+        only tls-unique, which TLS 1.3 does not have, and says "y" all the
+        same, which RFC 5802 section 6 has a server with -PLUS refuse."""
+        mechs = self["feature_mechanisms"]
+        credentials = mechs.sasl_callback
+
+        def without(required, optional):
+            return dict(credentials(required, optional), channel_binding=None)
+        mechs.sasl_callback = without
+
+    def on_message(self, msg):
+        if msg["type"] == "error":
+            self.errors.put_nowait(msg)
+        elif msg["body"]:
+            self.inbox.put_nowait(msg)
+
+    async def login(self, presence=True):
+        host, port = self.cfg["c2s"].rsplit(":", 1)
+        self.connect((host, int(port)), force_starttls=True, disable_starttls=False)
+        await asyncio.wait_for(self.started.wait(), LIMIT)
+        await self.get_roster()
+        if presence:
+            self.send_presence()
+        return self
+
+    async def logout(self):
+        await self.disconnect(wait=2.0)
+
+    def text(self, to, body, receipt=False):
+        msg = self.make_message(mto=to, mbody=body, mtype="chat")
+        msg["id"] = uuid.uuid4().hex
+        if receipt:
+            msg["request_receipt"] = True
+        msg.send()
+        return msg["id"]
+
+
+async def get(queue, what, wanted=lambda _: True):
+    """The first item that is wanted; others are passed over."""
+    async def loop():
+        while True:
+            item = await queue.get()
+            if wanted(item):
+                return item
+    try:
+        return await asyncio.wait_for(loop(), LIMIT)
+    except asyncio.TimeoutError:
+        raise AssertionError("waited in vain for " + what)
+
+
+def user(cfg, name):
+    return next(u for u in cfg["users"] if u["jid"].startswith(name + "@"))
+
+
+async def chat(cfg):
+    # None: as slixmpp comes, which ends with PLAIN below TLS.
+    for mech in ("SCRAM-SHA-256", "SCRAM-SHA-1", None):
+        alice = await Client(cfg, user(cfg, "alice"), mech).login()
+        bob = await Client(cfg, user(cfg, "bob"), mech).login()
+        text = "Grüße, <bob> & Co \U0001F44B\U0001F3FD"
+        alice.text(bob.boundjid.bare, text)
+        msg = await get(bob.inbox, "alice's text")
+        assert msg["body"] == text and msg["from"] == alice.boundjid.full, msg
+        assert msg["to"] == bob.boundjid.bare, "a bare to must stay bare: %s" % msg["to"]
+        msg.reply("right").send()
+        back = await get(alice.inbox, "bob's answer")
+        assert back["body"] == "right"
+        assert await alice["xep_0199"].ping(cfg["domain"]) >= 0
+        info = await alice["xep_0030"].get_info(jid=cfg["domain"])
+        assert ("server", "im", None, "doorway") in info["disco_info"]["identities"] or any(
+            i[0] == "server" and i[1] == "im" for i in info["disco_info"]["identities"]), info
+        await alice.logout()
+        await bob.logout()
+
+
+async def wrong_password(cfg):
+    liar = dict(user(cfg, "alice"), password="not this one")
+    c = Client(cfg, liar, "SCRAM-SHA-256")
+    host, port = cfg["c2s"].rsplit(":", 1)
+    c.connect((host, int(port)), force_starttls=True)
+    await asyncio.wait_for(c.refused.wait(), LIMIT)
+    assert not c.started.is_set()
+    await c.logout()
+
+
+async def offline(cfg):
+    alice = await Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256").login()
+    to = user(cfg, "carol")["jid"]
+    for i in range(3):
+        alice.text(to, "while you were out %d" % i)
+    # A round trip: what was sent before it has been handled.
+    await alice["xep_0199"].ping(cfg["domain"])
+    carol = await Client(cfg, user(cfg, "carol"), "SCRAM-SHA-256").login()
+    for i in range(3):
+        msg = await get(carol.inbox, "offline message %d" % i)
+        assert msg["body"] == "while you were out %d" % i, msg
+        assert msg["delay"]["stamp"] is not None, "no delay stamp: %s" % msg
+        assert str(msg["delay"]["from"]) == cfg["domain"], msg
+    await carol.logout()
+    await alice.logout()
+
+
+async def roster(cfg):
+    alice = await Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256").login()
+    bob = await Client(cfg, user(cfg, "bob"), "SCRAM-SHA-256").login()
+    a, b = alice.boundjid.bare, bob.boundjid.bare
+
+    async def items(c):
+        # Without a version, so that the whole roster is sent.
+        iq = await c.make_iq_get(queryxmlns="jabber:iq:roster").send()
+        return {str(j): i for j, i in iq["roster"]["items"].items()}
+
+    await alice.update_roster(b, name="Bobby", groups=["Work"])
+    got = (await items(alice))[b]
+    assert got["name"] == "Bobby" and list(got["groups"]) == ["Work"] and got["subscription"] == "none", got
+    alice.send_presence_subscription(b, ptype="subscribe")
+    await get(bob.presences, "alice's request", lambda p: p["type"] == "subscribe" and p["from"].bare == a)
+    bob.send_presence_subscription(a, ptype="subscribed")
+    await get(alice.presences, "bob's yes", lambda p: p["type"] == "subscribed")
+    await get(alice.presences, "bob's presence", lambda p: p["type"] == "available" and p["from"].full == bob.boundjid.full)
+    assert (await items(alice))[b]["subscription"] == "to"
+    assert (await items(bob))[a]["subscription"] == "from"
+    bob.send_presence(pshow="away", pstatus="lunch")
+    await get(alice.presences, "bob away", lambda p: p["type"] == "away" and p["status"] == "lunch")
+    # The other way round, asked while bob is the one who waits.
+    bob.send_presence_subscription(a, ptype="subscribe")
+    await get(alice.presences, "bob's request", lambda p: p["type"] == "subscribe")
+    alice.send_presence_subscription(b, ptype="subscribed")
+    await get(bob.presences, "alice's presence", lambda p: p["type"] == "available" and p["from"].bare == a)
+    assert (await items(alice))[b]["subscription"] == "both"
+    await bob.logout()
+    await get(alice.presences, "bob gone", lambda p: p["type"] == "unavailable" and p["from"].bare == b)
+    # Removal undoes both sides.
+    await alice.del_roster_item(b)
+    assert b not in await items(alice)
+    bob = await Client(cfg, user(cfg, "bob"), "SCRAM-SHA-256").login()
+    left = (await items(bob)).get(a)
+    assert left is None or left["subscription"] == "none", left
+    try:
+        await alice.del_roster_item("nobody@" + cfg["domain"])
+        raise AssertionError("removing an absent contact succeeded")
+    except IqError as e:
+        assert e.condition == "item-not-found", e.condition
+    await alice.logout()
+    await bob.logout()
+
+
+def phone(cfg, *args):
+    out = subprocess.run([cfg["doorway"], "phone", args[0], "--dir", cfg["dir"], *args[1:]],
+                         check=True, capture_output=True, text=True).stdout
+    return out
+
+
+async def sms(cfg):
+    alice = await Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256").login()
+    number = cfg["phones"][0]
+    jid = number + "@" + cfg["sms_domain"]
+    info = await alice["xep_0030"].get_info(jid=cfg["sms_domain"])
+    assert any(i[0] == "gateway" and i[1] == "sms" for i in info["disco_info"]["identities"]), info
+    assert "jabber:iq:gateway" in info["disco_info"]["features"], info
+    listed = await alice["xep_0030"].get_items(jid=cfg["domain"])
+    assert cfg["sms_domain"] in [str(i[0]) for i in listed["disco_items"]["items"]], listed
+
+    iq = alice.make_iq_get(queryxmlns="jabber:iq:gateway", ito=cfg["sms_domain"])
+    assert "<prompt>" in str(await iq.send())
+    iq = alice.make_iq_set(ito=cfg["sms_domain"])
+    from xml.etree import ElementTree as ET
+    q = ET.Element("{jabber:iq:gateway}query")
+    ET.SubElement(q, "{jabber:iq:gateway}prompt").text = "0155 501-01".replace("501-01", "50101")
+    iq.append(q)
+    answer = str(await iq.send())
+    assert "<jid>+4915550101@" in answer, answer
+
+    mid = alice.text(jid, "Pump 3 is down \U0001F6A8", receipt=True)
+    got = await get(alice.receipts, "the delivery receipt", lambda m: m["receipt"] == mid)
+    assert got["from"].bare == jid, got
+    log = phone(cfg, "log", number)
+    assert "Pump 3 is down \U0001F6A8" in log, log
+
+    phone(cfg, "send", number, "On my way, 10 min")
+    msg = await get(alice.inbox, "the phone's answer")
+    assert msg["body"] == "On my way, 10 min" and msg["from"].bare == jid, msg
+
+    # Long texts and emoji survive both ways.
+    long = "Die Anlage meldet: Übertemperatur \U0001F321\uFE0F; " * 7 + "Ende \U0001F468\u200D\U0001F469\u200D\U0001F467"
+    mid = alice.text(jid, long, receipt=True)
+    await get(alice.receipts, "the receipt of the long text", lambda m: m["receipt"] == mid)
+    got = json.loads(phone(cfg, "log", number, "--json"))
+    assert got[-1]["text"] == long, got[-1]
+    phone(cfg, "send", number, long)
+    msg = await get(alice.inbox, "the long answer")
+    assert msg["body"] == long, msg["body"]
+
+    # A refusal is a sentence.
+    mid = alice.text("not-a-number@" + cfg["sms_domain"], "hello")
+    err = await get(alice.errors, "the refusal", lambda m: m["id"] == mid)
+    assert err["error"]["text"].endswith("."), err
+    # The second phone answers by itself.
+    alice.text(cfg["phones"][1] + "@" + cfg["sms_domain"], "ping")
+    await get(alice.inbox, "the automatic answer", lambda m: m["body"].startswith("Got it"))
+    await alice.logout()
+
+
+async def main():
+    with open(sys.argv[2], encoding="utf-8") as f:
+        cfg = json.load(f)
+    await globals()[sys.argv[1]](cfg)
+    print("ok slixmpp", slixmpp.__version__, flush=True)
+
+
+asyncio.get_event_loop().run_until_complete(main())

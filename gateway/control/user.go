@@ -1,0 +1,108 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"doorway/gateway/people"
+	"doorway/xmpp/jid"
+)
+
+// User is an account as the commands show it.
+type User struct {
+	JID      string `json:"jid"`
+	Name     string `json:"name,omitempty"`
+	Created  string `json:"created,omitempty"` // RFC 3339
+	Sessions int    `json:"sessions"`
+}
+
+// UserAdd is the request of user.add and user.passwd.
+type UserAdd struct {
+	Local    string `json:"local"`
+	Name     string `json:"name,omitempty"`
+	Password string `json:"password"`
+}
+
+// UserName is a request that names one account.
+type UserName struct {
+	Local string `json:"local"`
+}
+
+// Users registers the commands user.add, list, passwd and remove. sessions
+// counts the resources of a localpart that are bound now.
+func Users(s *Server, p *people.People, domain string, sessions func(local string) int) {
+	show := func(a people.Account) User {
+		return User{JID: a.Local + "@" + domain, Name: a.Name, Created: a.Created.UTC().Format("2006-01-02T15:04:05Z"), Sessions: sessions(a.Local)}
+	}
+	one := func(local string) (User, error) {
+		canonical, err := localpart(local, domain)
+		if err != nil {
+			return User{}, err
+		}
+		for _, a := range p.List() {
+			if a.Local == canonical {
+				return show(a), nil
+			}
+		}
+		return User{}, Refuse("There is no account %s. `doorway user list` shows those that exist.", local)
+	}
+	Handle(s, "user.add", func(_ context.Context, r UserAdd) (User, error) {
+		local, err := localpart(r.Local, domain)
+		if err != nil {
+			return User{}, err
+		}
+		if err := p.Add(local, r.Password, r.Name); err != nil {
+			if errors.Is(err, people.ErrExists) {
+				return User{}, Refuse("There is already an account %s@%s. To change its password use `doorway user passwd %s`.", local, domain, local)
+			}
+			return User{}, err
+		}
+		return one(local)
+	})
+	Handle(s, "user.passwd", func(_ context.Context, r UserAdd) (User, error) {
+		u, err := one(r.Local)
+		if err != nil {
+			return User{}, err
+		}
+		local, err := localpart(r.Local, domain)
+		if err != nil {
+			return User{}, err
+		}
+		return u, p.SetPassword(local, r.Password)
+	})
+	Handle(s, "user.remove", func(_ context.Context, r UserName) (User, error) {
+		u, err := one(r.Local)
+		if err != nil {
+			return User{}, err
+		}
+		local, err := localpart(r.Local, domain)
+		if err != nil {
+			return User{}, err
+		}
+		return u, p.Remove(local)
+	})
+	Handle(s, "user.list", func(context.Context, struct{}) ([]User, error) {
+		list := []User{}
+		for _, a := range p.List() {
+			list = append(list, show(a))
+		}
+		return list, nil
+	})
+}
+
+// localpart accepts "alice" and "alice@domain" and returns the prepared localpart.
+func localpart(typed, domain string) (string, error) {
+	address := strings.TrimSpace(typed)
+	if !strings.Contains(address, "@") {
+		address += "@" + domain
+	}
+	j, err := jid.Parse(address)
+	if err != nil || !j.IsBare() || j.Local() == "" {
+		return "", &Error{Usage: true, Text: "\"" + typed + "\" is not an account name. Use letters, digits, dots, dashes and underscores, without spaces, e.g. alice."}
+	}
+	if j.Domain() != domain {
+		return "", &Error{Usage: true, Text: typed + " is not in this server's domain, which is " + domain + "."}
+	}
+	return j.Local(), nil
+}
