@@ -128,3 +128,5 @@ func TestPhoneTextsModem(t *testing.T) {
 		t.Errorf("left in the storage: %v", s)
 	}
 }
+
+func hexOf(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
