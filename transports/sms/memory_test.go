@@ -108,6 +108,7 @@ type memOutbox struct {
 	leased map[uint64]bool
 	next   uint64
 	wake   chan struct{} // closed at each change
+	commit func()        // called around each commit of a worker, not held; nil for nothing
 }
 
 func newMemOutbox() *memOutbox {
@@ -299,6 +300,10 @@ func (i *memItem) Job() transports.Job {
 }
 
 func (i *memItem) Save(s transports.State, payload []byte, note string) error {
+	if i.o.commit != nil {
+		i.o.commit()
+		defer i.o.commit()
+	}
 	i.o.mu.Lock()
 	defer i.o.mu.Unlock()
 	j := i.o.jobs[i.id]

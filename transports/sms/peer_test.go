@@ -38,6 +38,7 @@ type modemPeer struct {
 	mr      byte
 	bursts  []int
 	deleted int
+	alive   func() bool // asked before a part leaves and after it; false when the gateway has just been killed
 
 	late    chan modem.Late
 	inbox   chan modem.Stored
@@ -83,6 +84,10 @@ func (p *modemPeer) Send(ctx context.Context, tpdu []byte, onAir func() error) (
 	if err := onAir(); err != nil {
 		return 0, err
 	}
+	if p.alive != nil && !p.alive() {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
 	if a.class == "" || a.class == modem.ClassAmbiguous {
 		s, err := pdu.DecodeSubmit(tpdu)
 		if err != nil {
@@ -94,6 +99,9 @@ func (p *modemPeer) Send(ctx context.Context, tpdu []byte, onAir func() error) (
 	}
 	if a.then != nil {
 		a.then()
+	}
+	if p.alive != nil && !p.alive() {
+		a.hang = true
 	}
 	if a.hang {
 		<-ctx.Done()
