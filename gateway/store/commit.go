@@ -25,35 +25,6 @@ const reserve = 4 << 20
 // aliveEvery is the longest time between two commits that a probe accepts.
 const aliveEvery = 5 * time.Minute
 
-// change is one row of a request.
-type change struct {
-	t      *Table
-	key    string
-	val    []byte
-	delete bool
-	seq    uint64 // not zero: raise the bucket's sequence to this, nothing else
-}
-
-// request is what one caller wants committed together.
-type request struct {
-	order   uint64 // position among all requests of the file
-	changes []change
-	bytes   int
-	done    func(error) // may be nil
-	urgent  bool
-	probe   bool
-	err     error // set when a value could not be encoded: nothing is committed
-}
-
-// pending is a row as callers see it while changes of it are queued.
-type pending struct {
-	val       []byte
-	delete    bool
-	order     uint64 // of the newest queued change
-	waiting   int    // queued changes of this row
-	committed uint64 // of the newest committed change, while older ones wait
-}
-
 // dbFile is one database with its queue of changes.
 type dbFile struct {
 	name    string
@@ -88,50 +59,6 @@ func newFile(name string, db *bbolt.DB, maxSize int) *dbFile {
 		rows:    make(map[*Table]map[string]*pending),
 		stats:   Stats{LastCommit: time.Now()},
 	}
-}
-
-// enqueue adds a request and reports whether a committer will come for it.
-func (f *dbFile) enqueue(r *request) (running bool, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return false, ErrClosed
-	}
-	f.order++
-	r.order = f.order
-	if r.err != nil {
-		r.changes = nil
-	}
-	if r.urgent {
-		f.urgent = append(f.urgent, r)
-	} else {
-		f.queue = append(f.queue, r)
-	}
-	f.queued += len(r.changes)
-	f.bytes += r.bytes
-	for i := range r.changes {
-		c := &r.changes[i]
-		if c.seq != 0 {
-			continue
-		}
-		rows := f.rows[c.t]
-		if rows == nil {
-			rows = make(map[string]*pending)
-			f.rows[c.t] = rows
-		}
-		p := rows[c.key]
-		if p == nil {
-			p = &pending{}
-			rows[c.key] = p
-		}
-		p.val, p.delete, p.order = c.val, c.delete, r.order
-		p.waiting++
-	}
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
-	return f.running, nil
 }
 
 // later queues a request.
@@ -225,39 +152,6 @@ func (f *dbFile) drain() {
 		}
 		f.commit(batch)
 	}
-}
-
-// gather takes the next batch from the queue: urgent requests alone, else the
-// oldest ones up to the bounds. Changes of a row that an urgent request has
-// overtaken are left out.
-func (f *dbFile) gather() []*request {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	from := &f.queue
-	if len(f.urgent) > 0 {
-		from = &f.urgent
-	}
-	n, changes, bytes := 0, 0, 0
-	for n < len(*from) {
-		r := (*from)[n]
-		if n > 0 && (changes+len(r.changes) > maxChanges || bytes+r.bytes > maxBytes) {
-			break
-		}
-		changes += len(r.changes)
-		bytes += r.bytes
-		n++
-	}
-	batch := (*from)[:n:n]
-	if *from = (*from)[n:]; len(*from) == 0 {
-		*from = nil
-	}
-	return batch
-}
-
-// overtaken reports that a newer change of the row is on disk already.
-func (f *dbFile) overtaken(r *request, c *change) bool {
-	p := f.rows[c.t][c.key]
-	return p != nil && p.committed > r.order
 }
 
 // commit writes a batch as one transaction and tells everyone who waits.
@@ -419,34 +313,6 @@ func (f *dbFile) settle(batch []*request, outcome func(*request) error) {
 	}
 }
 
-// settleRow ends one queued change of a row. mu is held.
-func (f *dbFile) settleRow(r *request, c *change, ok bool) {
-	rows := f.rows[c.t]
-	p := rows[c.key]
-	p.waiting--
-	if ok && r.order > p.committed {
-		p.committed = r.order
-	}
-	switch {
-	case p.waiting == 0:
-		if delete(rows, c.key); len(rows) == 0 {
-			delete(f.rows, c.t) // a map never shrinks by itself
-		}
-	case !ok && p.order == r.order:
-		// An urgent change failed while older ones wait: show the newest of those.
-		p.order = 0
-		for _, q := range [][]*request{f.urgent, f.queue} {
-			for _, o := range q {
-				for _, oc := range o.changes {
-					if oc.t == c.t && oc.key == c.key && o.order > p.order {
-						p.val, p.delete, p.order = oc.val, oc.delete, o.order
-					}
-				}
-			}
-		}
-	}
-}
-
 // probe asks the committer for an answer.
 func (f *dbFile) probe(ctx context.Context) error {
 	result := make(chan error, 1)
@@ -470,6 +336,12 @@ func (f *dbFile) probe(ctx context.Context) error {
 func (f *dbFile) check() error {
 	f.commitMu.Lock() // the check must not meet a writer
 	defer f.commitMu.Unlock()
+	f.mu.Lock()
+	closed := f.closed
+	f.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
 	return guarded(func() error {
 		return f.db.View(func(tx *bbolt.Tx) error {
 			var errs []error

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 // open opens a store without its committer; at the end it is checked and closed.
@@ -24,7 +22,7 @@ func open(t testing.TB, dir string, o Options) *Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Check(); err != nil && !errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		if err := s.Check(); err != nil && !errors.Is(err, ErrClosed) {
 			t.Errorf("check: %v", err)
 		}
 		if err := s.Close(); err != nil {

@@ -104,7 +104,8 @@ func (t *Table) WriteUrgent(changes map[string]any) error {
 
 // Later queues changes in order and returns at once. done, when not nil, is
 // called after fsync, or with the error of the commit; it runs on the
-// committer's goroutine, so it must not block and must not call Write.
+// committer's goroutine, so it must not block and must not call Write. After
+// Close it is called at once, with ErrClosed.
 func (t *Table) Later(changes map[string]any, done func(error)) {
 	r := &request{done: done}
 	r.add(t, changes)
