@@ -1,0 +1,163 @@
+package queue
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"doorway/gateway/store"
+	"doorway/transports"
+)
+
+// crashSender is set in the child process of the test below.
+const crashSender = "QUEUE_TEST_CRASH"
+
+// kill -9 at any moment while jobs are put and sent: no acknowledged job is
+// lost, and none is sent twice without having been on the air in between. The
+// child says "put ID" when Put has returned and "sent ID" where a modem would
+// transmit, after the on-air mark.
+func TestKill(t *testing.T) {
+	if d := os.Getenv(crashSender); d != "" {
+		sendUntilKilled(d)
+		return
+	}
+	rounds := 12
+	if testing.Short() {
+		rounds = 3
+	}
+	d := filepath.Join(t.TempDir(), "data")
+	put, sent := map[string]int{}, map[string]int{}
+	doubts := 0
+	for round := range rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKill$") // ctx ends it by SIGKILL
+		cmd.Env = append(os.Environ(), crashSender+"="+d)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); n++ {
+			if n == 0 {
+				timer := time.AfterFunc(time.Duration(rand.IntN(150))*time.Millisecond, cancel)
+				defer timer.Stop()
+			}
+			if f := strings.Fields(lines.Text()); len(f) == 2 {
+				switch f[0] {
+				case "put":
+					put[f[1]]++
+				case "sent":
+					sent[f[1]]++
+				case "doubt":
+					doubts++
+				}
+			}
+		}
+		_ = cmd.Wait() // ignored: it was killed
+		cancel()
+		s, err := store.Open(d, store.Options{})
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		q, err := Open(s, Options{Network: "sms"})
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		jobs, err := q.List(transports.Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := map[string]transports.Job{}
+		counts := map[transports.State]int{}
+		for _, j := range jobs {
+			known[fmt.Sprint(j.ID)] = j
+			counts[j.State]++
+		}
+		for id := range put {
+			if _, ok := known[id]; !ok {
+				t.Errorf("round %d: job %s was acknowledged and is lost", round, id)
+			}
+		}
+		for id, n := range sent {
+			if j := known[id]; n > 1 {
+				t.Errorf("round %d: job %s was sent %d times", round, id, n)
+			} else if j.State == transports.Queued || j.State == transports.RetryWait {
+				t.Errorf("round %d: job %s was sent and is %s", round, id, j.State)
+			}
+		}
+		if got := q.Counts(); fmt.Sprint(got) != fmt.Sprint(counts) {
+			t.Errorf("round %d: counts %v, jobs say %v", round, got, counts)
+		}
+		if err := s.Check(); err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(put) < 50 || len(sent) < 50 {
+		t.Errorf("only %d jobs were put and %d sent: the test shows nothing", len(put), len(sent))
+	}
+	t.Logf("%d jobs put, %d sent, %d possibly sent, over %d kills", len(put), len(sent), doubts, rounds)
+}
+
+// sendUntilKilled puts jobs and sends them.
+func sendUntilKilled(d string) {
+	die := func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	s, err := store.Open(d, store.Options{})
+	die(err)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.Run(context.Background()) }) // ignored: never ends
+	q, err := Open(s, Options{Network: "sms"})
+	die(err)
+	var mu sync.Mutex
+	say := func(word string, id uint64) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Println(word, id)
+	}
+	slots := make(chan struct{}, 20) // more would only wait
+	for range 2 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				slots <- struct{}{}
+				id, err := q.Put(context.Background(), transports.Job{Dest: fmt.Sprint(i % 7), Payload: []byte("x")})
+				die(err)
+				say("put", id)
+			}
+		})
+		wg.Go(func() {
+			die(q.Serve(context.Background(), func(_ context.Context, it transports.Item) error {
+				defer func() { <-slots }()
+				j := it.Job()
+				if j.State == transports.OnAir {
+					say("doubt", j.ID)
+					return it.Save(transports.PossiblySent, nil, "The program ended while this was being sent.")
+				}
+				if err := it.Save(transports.OnAir, nil, ""); err != nil {
+					return err
+				}
+				say("sent", j.ID)
+				return it.Save(transports.Accepted, nil, "")
+			}))
+		})
+	}
+	wg.Wait()
+}
