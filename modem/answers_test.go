@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -240,6 +241,20 @@ func TestB08NoiseDoesNotExtendLimit(t *testing.T) {
 		t.Errorf("%d lines are kept", len(e.urcs))
 	}
 }
+
+// A modem that takes no bytes hangs; it is not unplugged.
+func TestStuckWriteIsNotAbsence(t *testing.T) {
+	e := newEngine(stuck{}, slog.New(slog.DiscardHandler), fast, func(time.Time) {}, func(Late) {})
+	_, err := e.do(context.Background(), command{line: "AT", limit: time.Second})
+	if st, text := explain(Config{Name: "gsm0", Device: "/dev/x"}, err); st != Unreachable || !strings.Contains(text, "unplug") {
+		t.Errorf("%v is %s: %s", err, st, text)
+	}
+}
+
+// stuck is a port that takes nothing.
+type stuck struct{ pipe }
+
+func (stuck) Write([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 
 // pipe is a port that takes everything and gives nothing.
 type pipe struct{}

@@ -6,6 +6,7 @@ import "errors"
 var (
 	errTimeout = errors.New("no answer in time")
 	errLost    = errors.New("the port is gone")
+	errStuck   = errors.New("the port takes no bytes")
 	errSilent  = errors.New("no answer to AT")
 	errNoSync  = errors.New("answers no longer match commands")
 	errNoPDU   = errors.New("PDU mode is refused")

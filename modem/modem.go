@@ -26,6 +26,7 @@ type Config struct {
 	// LockDir holds our lock files; "" means os.TempDir.
 	LockDir string
 	// Trace, when not nil, sees each line: dir is '>' or '<'. Secrets are masked.
+	// It is called by two goroutines and must not block.
 	Trace func(dir byte, line string)
 	// Timeouts of TS-level commands; zero fields take the reference's values (tests shorten them).
 	Timeouts Timeouts

@@ -34,7 +34,7 @@ func explain(c Config, err error) (State, string) {
 		return Unreachable, fmt.Sprintf("The device %s does not answer AT commands: it is no modem, another port of the modem, or it hangs; try the next port, or unplug it and plug it in again.", c.Device)
 	case errors.Is(err, errNoPDU):
 		return Unreachable, fmt.Sprintf("The modem at %s cannot send SMS by PDU (it refuses AT+CMGF=0): use another modem.", c.Device)
-	case errors.Is(err, errNoSync), errors.Is(err, errTimeout):
+	case errors.Is(err, errNoSync), errors.Is(err, errTimeout), errors.Is(err, errStuck):
 		return Unreachable, fmt.Sprintf("The modem at %s has stopped answering: doorway opens it again by itself; if this lasts, unplug it and plug it in again.", c.Device)
 	case errors.Is(err, errReset):
 		return Starting, "The modem has restarted and is being set up again."

@@ -187,6 +187,7 @@ func TestB17NoReference(t *testing.T) {
 // B19: no answer in time, the reference comes while resynchronising or later.
 func TestB19LateReference(t *testing.T) {
 	r := newRig(t, script("B19@420ms"), func(c *Config) { c.Timeouts.Send = 300 * time.Millisecond })
+	r.impatient = true
 	r.ready()
 	_, _, err := r.send("answered late")
 	var se *SendError

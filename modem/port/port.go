@@ -64,7 +64,8 @@ type Config struct {
 	LockDir    string        // "" means os.TempDir
 	WriteLimit time.Duration // limit of each Write, 0 means 2 s
 	// Trace, when not nil, sees each line: dir is '>' for written, '<' for
-	// read. PINs and passwords are masked. It is called from Read and Write.
+	// read. PINs and passwords are masked. It is called from Read and Write, that
+	// is by two goroutines.
 	Trace func(dir byte, line string)
 }
 
