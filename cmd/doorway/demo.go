@@ -22,6 +22,7 @@ import (
 	"doorway/gateway/config"
 	"doorway/gateway/people"
 	"doorway/gateway/supervise"
+	"doorway/modem"
 )
 
 // The demo's people, modem and phones. The numbers are of the kind that
@@ -103,6 +104,7 @@ func runDemo(ctx context.Context, a *app, args []string) error {
 	}})
 	s.ready = func() {
 		once.Do(func() {
+			waitForModem(ctx, s)
 			r, err := demoPeople(s, abs)
 			if err != nil {
 				log.Error("the demo's people cannot be made", "comp", "demo", "err", err)
@@ -121,6 +123,25 @@ func runDemo(ctx context.Context, a *app, args []string) error {
 	}
 	err = s.run(ctx)
 	return errors.Join(err, emu.stop())
+}
+
+// waitForModem gives the emulated modem a moment to be set up, so that what
+// the welcome says is true when it is read.
+func waitForModem(ctx context.Context, s *server) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if s.modems[0].Status().State == modem.Ready {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // demoConfig writes the demo's doorway.toml and reads it as `doorway run` would.

@@ -28,6 +28,7 @@ func (s *server) constructSMS() error {
 	if s.queue, err = queue.Open(s.store, queue.Options{Network: "sms", Log: s.log}); err != nil {
 		return err
 	}
+	s.group.Add(task("queue", s.queue.Run))
 	s.sms = sms.New(sms.Config{
 		Country: s.cfg.SMS.Country, Modems: drivers, MaxParts: s.cfg.SMS.MaxParts,
 		International: s.cfg.SMS.Foreign, Premium: s.cfg.SMS.Premium,

@@ -247,8 +247,13 @@ func (s *server) watchdog(n supervise.Notifier) *supervise.Watchdog {
 	return w
 }
 
-// probeStore also turns a commit that failed into a finding.
+// probeStore also turns a commit that failed, and a missing certificate, into a finding.
 func (s *server) probeStore(ctx context.Context) error {
+	if err := s.certs.Problem(); err != nil {
+		s.health.Set("certificate", health.Failure, err.Error())
+	} else {
+		s.health.Clear("certificate")
+	}
 	if err := s.store.Stats().Err; err != nil {
 		s.health.Set("store", health.Failure, fmt.Sprintf("Nothing can be written to %s (%v). Free space on the disk or check it; messages are refused until then.", s.cfg.Data, err))
 	} else {
