@@ -111,6 +111,9 @@ func (s *scanner) startTag(el []byte, empty bool) (done bool, err error) {
 		}
 		switch depth {
 		case 0:
+			if !s.rootTag && space != "" && space == s.root.name.Space && string(local) == s.root.name.Local {
+				return false, fault(invalidXML, "a stream inside the stream")
+			}
 			s.innerFrom, s.innerTo, s.empty = s.pos, s.pos, empty
 			s.top(el, prefix, Name{space, s.names.get(local)})
 		case 1:

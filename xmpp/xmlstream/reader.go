@@ -256,9 +256,10 @@ func (r *Reader) fill() error {
 	if r.end == len(r.buf) {
 		r.move(r.size + 1)
 	}
+	window := r.buf[r.end:min(len(r.buf), r.lim.Bytes+smallBuffer)] // never empty: advance refuses what is over the limit
 	for range 100 {
-		n, err := r.in.Read(r.buf[r.end:])
-		if n < 0 || n > len(r.buf)-r.end {
+		n, err := r.in.Read(window)
+		if n < 0 || n > len(window) {
 			return io.ErrNoProgress // a broken input
 		}
 		r.end += n
