@@ -93,6 +93,7 @@ type Bridge struct {
 	online   chan struct{} // closed while session is set
 	status   transports.StatusEvent
 	watchers map[string]map[jid.JID]bool // local part ("" is the gateway) → who sees its presence
+	helped   map[jid.JID]time.Time       // when somebody was last told how to use the gateway
 	ended    bool
 }
 
@@ -118,7 +119,7 @@ func New(c Config) (*Bridge, error) {
 		c: c, log: c.Log.With("comp", "bridge", "net", info.Type), self: self, info: info,
 		mailbox: make(chan *outgoing, mailboxSize), answers: make(chan func(context.Context), mailboxSize), online: make(chan struct{}),
 		status:   transports.StatusEvent{Text: "Starting."},
-		watchers: map[string]map[jid.JID]bool{},
+		watchers: map[string]map[jid.JID]bool{}, helped: map[jid.JID]time.Time{},
 	}
 	if err := b.loadWatchers(); err != nil {
 		return nil, fmt.Errorf("bridge %s: %w", c.Domain, err)

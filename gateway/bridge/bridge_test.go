@@ -116,6 +116,8 @@ func TestTextsOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.one("from='"+domain+"'", "NUMBER@"+domain, "signal -71 dBm")
+		r.message(domain, "a2", "<body>I am a robot and answer everything.</body>")
+		r.none()
 	})
 	play(t, "a flood is told to wait", nil, func(t *testing.T, r *rig) {
 		r.net.block = make(chan struct{})

@@ -85,12 +85,29 @@ func (b *Bridge) stopping() *stanza.Error {
 	return e
 }
 
+// helpEvery is how often one person is told how to use the gateway.
+const helpEvery = 10 * time.Second
+
 // help answers somebody who talks to the gateway itself.
 func (b *Bridge) help(ctx context.Context, st *stanza.Stanza) error {
+	if st.HasChild(nsDelay, "delay") {
+		return nil
+	}
 	example := "NUMBER@" + b.self.Domain()
+	now, person := b.c.Now(), st.From.Bare().Clone()
 	b.mu.Lock()
 	status := b.status.Text
+	soon := now.Sub(b.helped[person]) < helpEvery
+	if !soon {
+		if len(b.helped) > 1000 {
+			clear(b.helped)
+		}
+		b.helped[person] = now
+	}
 	b.mu.Unlock()
+	if soon {
+		return nil // an automaton that answers each message must not talk with this one for ever
+	}
 	text := "This is the " + b.info.Name + " gateway. To text somebody, write to " + example + ", for example +4915550101@" + b.self.Domain() + ". " + b.info.Desc
 	if status != "" {
 		text += "\nState: " + status

@@ -41,6 +41,7 @@ type (
 const (
 	recordVersion = 1
 	keepSeen      = 14 * 24 * time.Hour // duplicates are known this long
+	keepBad       = 90 * 24 * time.Hour // quarantine
 	pruneEvery    = 12 * time.Hour
 )
 
@@ -260,6 +261,10 @@ func (r *receiver) prune(now time.Time) {
 	}
 	old("seen/", "seen0", keepSeen, func(raw []byte) (time.Time, bool) {
 		v, err := decodeRecord[seenRecord](raw)
+		return v.At, err == nil
+	})
+	old("bad/", "bad0", keepBad, func(raw []byte) (time.Time, bool) {
+		v, err := decodeRecord[badRecord](raw)
 		return v.At, err == nil
 	})
 	old("in/", "in0", keepSet, func(raw []byte) (time.Time, bool) {

@@ -323,10 +323,3 @@ func (i *memItem) Retry(at time.Time, payload []byte, reason string) error {
 	i.o.set(j, transports.RetryWait, reason)
 	return nil
 }
-
-// nullOutbox takes jobs and forgets them, for benchmarks.
-type nullOutbox struct{ transports.Outbox }
-
-func (nullOutbox) Put(context.Context, transports.Job) (uint64, error) { return 1, nil }
-
-var timeNow = time.Now

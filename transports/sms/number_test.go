@@ -82,17 +82,3 @@ func TestWithoutOptions(t *testing.T) {
 		t.Fatalf("%+v, %v", s, err)
 	}
 }
-
-func BenchmarkSend(b *testing.B) {
-	b.ReportAllocs()
-	s, err := newSession(New(quiet), transports.Env{Table: newMemTable(), Outbox: nullOutbox{}, Now: timeNow, Log: discard})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if _, err := s.Send(b.Context(), transports.Message{To: bob, Body: "Der Aufzug in Haus 3 steht, bitte kommen."}); err != nil {
-			b.Fatal(err)
-		}
-		s.posts.take()
-	}
-}

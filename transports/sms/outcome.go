@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"doorway/modem"
+	"doorway/transports"
 )
 
 // action is what a worker does about an error of the modem (reference §4).
@@ -159,6 +160,22 @@ func reportWords(st byte, num string) string {
 	}
 	return fmt.Sprintf("The network could not deliver the text to %s (status %#02x).", num, st)
 }
+
+// blame sorts a part's final class for programs: whose fault it is, and whether another try later may help.
+func blame(class string) (kind transports.ErrorKind, temporary bool) {
+	switch modem.Class(class) {
+	case modem.ClassRecipient:
+		return transports.NotFound, false
+	case modem.ClassSubscription, modem.ClassPDU, modem.ClassProtocol:
+		return transports.Refused, false
+	case classReport:
+		return transports.Down, false
+	}
+	return transports.Down, true
+}
+
+// classReport is the class of a part whose status report says that it failed.
+const classReport modem.Class = "report"
 
 // backoff is the pause before attempt n+1, n from 1, give or take a fifth (reference §1.2).
 func backoff(n int) time.Duration {

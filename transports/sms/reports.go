@@ -109,7 +109,7 @@ func applyReport(p *part, r report, num string, now time.Time) bool {
 			p.State, p.Done, p.Reason, p.Class = transports.Accepted, time.Time{}, "", ""
 		}
 	default:
-		p.State, p.Done, p.Class = transports.Failed, done, "report"
+		p.State, p.Done, p.Class = transports.Failed, done, string(classReport)
 		p.Reason, p.Raw = reportWords(byte(r.pdu.Status), num), fmt.Sprintf("TP-ST %#02x", byte(r.pdu.Status))
 	}
 	return true

@@ -10,7 +10,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"doorway/modem"
 	"doorway/modem/pdu"
 	"doorway/transports"
 )
@@ -232,10 +231,11 @@ func (s *Session) receipt(id uint64, j *journal, st transports.State) {
 	r := transports.Receipt{Ref: refOf(id), To: transports.ContactID(j.To), Sender: j.Sender, Origin: j.Origin, State: st, At: s.env.Now()}
 	switch st {
 	case transports.Failed:
-		r.Err = &transports.Error{Kind: transports.Refused, Text: j.reason()}
+		r.Err = &transports.Error{Kind: transports.Down, Temporary: true, Text: j.reason()}
 		for i := range j.Parts {
-			if p := &j.Parts[i]; p.State == transports.Failed && p.Class == string(modem.ClassRecipient) {
-				r.Err.Kind = transports.NotFound
+			if p := &j.Parts[i]; p.State == transports.Failed {
+				r.Err.Kind, r.Err.Temporary = blame(p.Class)
+				break
 			}
 		}
 	case transports.PossiblySent:
