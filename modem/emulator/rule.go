@@ -178,6 +178,9 @@ func (r *Rule) parseUnasked(word, rest string) (err error) {
 		if u.Count, err = strconv.Atoi(f[2]); err != nil {
 			return err
 		}
+		if u.Count < 1 || u.Count > 100_000 {
+			return fmt.Errorf("the count must lie between 1 and 100000")
+		}
 	}
 	if u.Raw, err = strconv.Unquote(strings.TrimSpace(f[n])); err != nil {
 		return err
