@@ -356,7 +356,10 @@ func (s *Stanza) String() string {
 
 // Size is the number of bytes AppendXML(nil, "") would write, at most a few off; for queue limits.
 func (s *Stanza) Size() int {
-	n := 2*len(s.Kind.String()) + 5 + len(s.decls) + len(s.inner)
+	n := len(s.Kind.String()) + 3
+	if s.inner != "" {
+		n += len(s.Kind.String()) + 2 + len(s.decls) + len(s.inner)
+	}
 	for _, a := range [...]struct{ extra, value int }{
 		{8, len(s.Type)}, {6, len(s.ID)}, {8, len(s.From.String())}, {6, len(s.To.String())}, {12, len(s.Lang)},
 	} {

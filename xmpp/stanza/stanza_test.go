@@ -84,7 +84,7 @@ func TestParseAndWrite(t *testing.T) {
 	if s.Kind != Message || s.Type != "chat" || s.ID != "i&1" || s.Lang != "de" || s.To != jid.MustParse("bob@office.example/x") || s.From != jid.MustParse("a@b") {
 		t.Fatalf("header: %+v", s)
 	}
-	if s.Payload != (Name{"jabber:client", "body"}) || s.Children != 2 || s.Body() != "hi & bye" {
+	if s.Payload != (Name{Space: "jabber:client", Local: "body"}) || s.Children != 2 || s.Body() != "hi & bye" {
 		t.Fatalf("payload: %+v %q", s, s.Body())
 	}
 	want := `<message type='chat' id='i&amp;1' from='a@b' to='bob@office.example/x' xml:lang='de'><body>hi &amp; bye</body><x xmlns='urn:x'/></message>`
