@@ -16,6 +16,7 @@ func script(names ...string) emulator.Config { return emulator.Config{Scripts: n
 
 // B01: echo on until ATE0, and again after a reset in the middle of a send.
 func TestB01EchoComesBackAfterReset(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B01"), nil)
 	r.ready()
 	r.mustSend("before the reset")
@@ -58,6 +59,7 @@ func TestB03LeftAtThePrompt(t *testing.T) {
 
 // B04: settings are refused; the modem still sends, and polls for messages.
 func TestB04SettingsRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B04"), nil)
 	r.ready()
 	r.mustSend("without settings")
@@ -83,6 +85,7 @@ func TestB05Dialects(t *testing.T) {
 
 // B06: an answer after its limit is not taken as that of the next command.
 func TestB06LateAnswer(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B06@600ms"), nil) // the limit is 400 ms
 	r.impatient = true
 	r.ready()
@@ -158,6 +161,7 @@ func TestB15Prompts(t *testing.T) {
 // B16: +CMGS comes late and inside its limit: accepted, not sent again. Scaled
 // by a hundred: 550 ms of a limit of 2 s for 55 s of 120 s.
 func TestB16SlowAcceptance(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B16@550ms"), nil)
 	r.ready()
 	began := time.Now()
@@ -186,6 +190,7 @@ func TestB17NoReference(t *testing.T) {
 
 // B19: no answer in time, the reference comes while resynchronising or later.
 func TestB19LateReference(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B19@420ms"), func(c *Config) { c.Timeouts.Send = 300 * time.Millisecond })
 	r.impatient = true
 	r.ready()
@@ -209,6 +214,7 @@ func TestB19LateReference(t *testing.T) {
 func TestB20PortVanishes(t *testing.T) {
 	for name, copies := range map[string]int{"B20@300ms": 1, "B20-lost@300ms": 0} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t, script(name), nil)
 			r.ready()
 			_, marks, err := r.send("on air")
@@ -231,6 +237,7 @@ func TestB20PortVanishes(t *testing.T) {
 
 // B30: listing is never answered: the slots are read one by one.
 func TestB30ListingUnanswered(t *testing.T) {
+	t.Parallel()
 	rules, err := emulator.ParseScript("on command \\+CMGL\n swallow\n")
 	if err != nil {
 		t.Fatal(err)
@@ -249,6 +256,7 @@ func TestB30ListingUnanswered(t *testing.T) {
 
 // B35: the modem restarts with a part on air: settings are made again.
 func TestB35Reboot(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B35"), func(c *Config) { c.Timeouts.Send = 5 * time.Second })
 	r.ready()
 	r.mustSend("before")

@@ -137,6 +137,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestSIMMissing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, func(*Config) {})
 	r.ready()
 	if err := r.emu.Set("sim", "absent"); err != nil {
@@ -150,6 +151,7 @@ func TestSIMMissing(t *testing.T) {
 }
 
 func TestPUK(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
 	if err := r.emu.Set("sim", "SIM PUK"); err != nil {
@@ -180,6 +182,7 @@ func TestPIN(t *testing.T) {
 
 // A modem that restarts asks for its PIN again and gets it.
 func TestPINAfterReset(t *testing.T) {
+	t.Parallel()
 	g := &guard{}
 	r := newRig(t, emulator.Config{PIN: "4711"}, func(c *Config) { c.PIN, c.Guard = "4711", g })
 	r.ready()
@@ -232,6 +235,7 @@ func TestWrongPINOnce(t *testing.T) {
 }
 
 func TestRegistration(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
 	for _, st := range []struct {
@@ -292,6 +296,7 @@ func TestProbeWithoutRun(t *testing.T) {
 
 // A loop that hangs is found by the probe.
 func TestProbeFindsHang(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
 	hang := make(chan struct{})

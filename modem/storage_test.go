@@ -92,6 +92,7 @@ func TestAnnouncedAtOnce(t *testing.T) {
 
 // What is not deleted is offered again, also after the port was lost.
 func TestOfferedUntilDeleted(t *testing.T) {
+	t.Parallel()
 	emu, d := bare(t, emulator.Config{})
 	if err := emu.Deliver("+4915550102", "again"); err != nil {
 		t.Fatal(err)
@@ -146,6 +147,7 @@ func TestDeleteComparesSlot(t *testing.T) {
 
 // Pushed status reports exist nowhere else: they are offered until deleted.
 func TestPushedOfferedUntilDeleted(t *testing.T) {
+	t.Parallel()
 	emu, d := bare(t, emulator.Config{})
 	mr, err := d.Send(context.Background(), encode(t, "with report"), func() error { return nil })
 	if err != nil {
