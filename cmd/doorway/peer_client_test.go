@@ -110,7 +110,7 @@ func TestProfanity(t *testing.T) {
 	home := t.TempDir()
 	x := newTerminal(t, []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_DATA_HOME=" + home, "LC_ALL=C.UTF-8", "TERM=xterm-256color"}, "profanity")
 	x.see("Profanity")
-	x.typeLine("/tls certpath " + certFolder(t, d.CA))
+	x.typeLine("/tls certpath set " + certFolder(t, d.CA))
 	x.see("Certificate path set")
 	x.typeLine(fmt.Sprintf("/connect bob@%s server %s port %s tls force", d.Domain, host(d.C2S), portOf(d.C2S)))
 	x.see("Enter password")

@@ -8,7 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime/debug"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -158,26 +158,29 @@ func TestMellium(t *testing.T) {
 		}
 		select {
 		case m := <-bob.messages:
-			if m.Body != text || m.From.String() != "alice@"+d.Domain+"/mellium" {
+			if m.Body != text || m.From.Bare().String() != "alice@"+d.Domain {
 				t.Errorf("bob got %q from %s", m.Body, m.From)
 			}
 		case <-ctx.Done():
 			t.Error("bob got nothing")
 		}
 	})
-	t.Logf("peer: mellium.im/xmpp %s", moduleVersion("mellium.im/xmpp"))
+	t.Logf("peer: mellium.im/xmpp %s", moduleVersion(t, "mellium.im/xmpp"))
 }
 
-// moduleVersion is the version of a dependency in this test binary.
-func moduleVersion(path string) string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+// moduleVersion is the version of a dependency, from go.mod.
+func moduleVersion(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, m := range info.Deps {
-		if m.Path == path {
-			return strings.TrimPrefix(m.Version, "v")
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) >= 2 && f[0] == path {
+			return strings.TrimPrefix(f[1], "v")
 		}
 	}
-	return "unknown"
+	t.Fatalf("go.mod does not name %s", path)
+	return ""
 }
