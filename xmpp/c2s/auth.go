@@ -16,6 +16,13 @@ import (
 // connection (RFC 6120 §6.4.5 asks for 2 to 5).
 const maxAttempts = 3
 
+// maxBindings is how often mechanisms may fail for their channel binding
+// without being counted as attempts: nothing was guessed.
+// COMPAT(slixmpp 1.8.3): it knows only tls-unique, tries each -PLUS mechanism
+// with it on TLS 1.3 too, then each plain SCRAM saying that the server has no
+// -PLUS (refused, RFC 5802 §6), and only then PLAIN.
+const maxBindings = 6
+
 // preAuth handles a stream until it restarts: after STARTTLS or after SASL.
 func (n *negotiation) preAuth() error {
 	for {
@@ -175,6 +182,10 @@ func (n *negotiation) fail(err error) error {
 	}
 	if err := n.write(xml + "</failure>"); err != nil {
 		return err
+	}
+	if f.Binding && n.bindings < maxBindings {
+		n.bindings++
+		return nil
 	}
 	if n.attempts++; n.attempts >= maxAttempts {
 		return &stanza.StreamError{Condition: "policy-violation", Text: "Too many failed attempts to log in."}

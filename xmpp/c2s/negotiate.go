@@ -25,6 +25,7 @@ type negotiation struct {
 	opened   bool // our response header has been sent on the present stream
 	authed   bool
 	attempts int // failed SASL attempts
+	bindings int // mechanisms refused for their channel binding
 }
 
 // negotiate takes a connection from its first byte to bind, in one deadline

@@ -206,6 +206,9 @@ type Failure struct {
 	Condition string
 	Text      string
 	Err       error // for the log
+	// Binding says that client and server could not agree on channel binding:
+	// nothing was guessed, and another mechanism may do.
+	Binding bool
 }
 
 func (f *Failure) Error() string {

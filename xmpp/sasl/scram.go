@@ -51,6 +51,10 @@ func (e *scramExchange) first(ctx context.Context, in string) ([]byte, error) {
 		return nil, malformed("it has no GS2 header")
 	}
 	if err := e.bind(flag, in[:len(in)-len(bare)]); err != nil {
+		var f *Failure
+		if errors.As(err, &f) {
+			f.Binding = true
+		}
 		return nil, err
 	}
 	if authz != "" {
