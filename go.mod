@@ -31,3 +31,5 @@ require (
 	mellium.im/xmpp v0.22.0
 	pgregory.net/rapid v1.3.0
 )
+
+require github.com/pkg/errors v0.9.1 // indirect

@@ -1,5 +1,3 @@
-//go:build warthog
-
 package modem
 
 import (
