@@ -10,10 +10,7 @@ import (
 
 // short frames an answer without its line ends, lines joined by |.
 func short(s string) string {
-	var lines []string
-	for _, l := range strings.FieldsFunc(s, func(r rune) bool { return r == '\r' || r == '\n' }) {
-		lines = append(lines, l)
-	}
+	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\r' || r == '\n' })
 	return strings.Join(lines, "|")
 }
 

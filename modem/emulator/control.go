@@ -126,7 +126,9 @@ func (e *Emulator) controlScript(r Request) error {
 
 // listen opens the control socket, readable by its owner only.
 func listen(path string) (*net.UnixListener, error) {
-	removeStale(path)
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
 	var l *net.UnixListener
 	err := shortPath(path, func(p string) (err error) {
 		old := syscall.Umask(0o177)
@@ -139,6 +141,24 @@ func listen(path string) (*net.UnixListener, error) {
 	}
 	l.SetUnlinkOnClose(false) // its name may be the short one
 	return l, nil
+}
+
+// removeStale removes a socket that nobody serves any more.
+func removeStale(path string) error {
+	if fi, err := os.Lstat(path); err != nil || fi.Mode()&os.ModeSocket == 0 {
+		return nil // nothing there, or listening says what is wrong
+	}
+	err := shortPath(path, func(p string) error {
+		c, err := net.Dial("unix", p)
+		if err == nil {
+			_ = c.Close() // ignored: nothing was sent
+		}
+		return err
+	})
+	if err == nil {
+		return fmt.Errorf("another emulator serves %s", path)
+	}
+	return os.Remove(path)
 }
 
 // shortPath calls f with a path that fits a socket address (sun_path holds 108

@@ -19,7 +19,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -448,10 +447,4 @@ func (e *Emulator) apply(s Setting) error {
 		return fmt.Errorf("set: unknown name %q", s.Name)
 	}
 	return nil
-}
-
-func removeStale(path string) {
-	if fi, err := os.Lstat(path); err == nil && fi.Mode()&os.ModeSocket != 0 {
-		_ = os.Remove(path) // ignored: listening says what is wrong
-	}
 }

@@ -89,6 +89,9 @@ func TestMainServesClientAndLogs(t *testing.T) {
 	if phones, err := c.Phones(ctx); err != nil || len(phones) != 2 {
 		t.Error(phones, err)
 	}
+	if err := Main(ctx, []string{"--control", sock}, strings.NewReader(""), io.Discard); err == nil || !strings.Contains(err.Error(), "another emulator") {
+		t.Errorf("a second emulator on the same socket: %v", err)
+	}
 	_ = stdin.Close() // ignored: never fails
 	if err := <-ended; err != nil {
 		t.Fatal(err)
