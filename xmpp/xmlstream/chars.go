@@ -1,6 +1,8 @@
 package xmlstream
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -36,6 +38,49 @@ var class = func() (t [256]byte) {
 	}
 	return t
 }()
+
+// Eight bytes at a time: each of these has its high bit set where a byte is
+// zero after the exclusive or, or below a blank, or not ASCII; bits above the
+// lowest one set may be wrong.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// skipText returns the position of the next byte that is not plain text.
+func skipText(el []byte, p int) int {
+	for ; p+8 <= len(el); p += 8 {
+		w := binary.LittleEndian.Uint64(el[p:])
+		angle := (w | ones*2) ^ ones*'>' // '<' and '>' differ in that bit
+		amp := w ^ ones*'&'
+		if m := ((angle-ones)&^angle | (amp-ones)&^amp | (w-ones*' ')&^w | w) & highs; m != 0 {
+			p += bits.TrailingZeros64(m) / 8
+			break
+		}
+	}
+	for p < len(el) && class[el[p]]&plainText != 0 {
+		p++
+	}
+	return p
+}
+
+// skipValue returns the position of the next byte that is not plain in an
+// attribute's value.
+func skipValue(el []byte, p int) int {
+	for ; p+8 <= len(el); p += 8 {
+		w := binary.LittleEndian.Uint64(el[p:])
+		amp := (w | ones) ^ ones*'\'' // '&' and the apostrophe differ in that bit
+		quot := w ^ ones*'"'
+		less := w ^ ones*'<'
+		if m := ((amp-ones)&^amp | (quot-ones)&^quot | (less-ones)&^less | (w-ones*' ')&^w | w) & highs; m != 0 {
+			return p + bits.TrailingZeros64(m)/8
+		}
+	}
+	for p < len(el) && class[el[p]]&plainValue != 0 {
+		p++
+	}
+	return p
+}
 
 // isChar is XML 1.0 §2.2, Char.
 func isChar(r rune) bool {

@@ -136,7 +136,7 @@ func inContext(t *testing.T, r *Reader, tok Token, el Tree) Tree {
 	el.Children = inner
 	decls := ""
 	for _, d := range r.root.decls {
-		decls += string(appendDecl(nil, d))
+		decls += string(appendDecl(nil, d.prefix, d.uri))
 	}
 	raw, err := ParseTree(string(tok.Raw), decls, r.root.content)
 	if err != nil || len(raw) != 1 {

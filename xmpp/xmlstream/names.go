@@ -8,15 +8,22 @@ const (
 	xmlnsSpace = "http://www.w3.org/2000/xmlns/"
 )
 
-// binding is a namespace declaration; prefix "" is the default namespace.
-type binding struct{ prefix, uri string }
+// binding is a namespace declaration of the element; prefix is empty for the
+// default namespace.
+type binding struct {
+	prefix, value span
+	uri           string // the value as a string, once it was asked for
+}
+
+// decl is a prefix declaration of the stream's root.
+type decl struct{ prefix, uri string }
 
 // root is what the stream's root declared.
 type root struct {
 	qname   string
 	name    Name
-	content string    // default namespace
-	decls   []binding // prefixes
+	content string // default namespace
+	decls   []decl
 }
 
 // head is what is known of the element's own start tag.
@@ -66,15 +73,26 @@ func (s *scanner) attrValue(el []byte, a *attr) []byte {
 	return s.scratch[n:]
 }
 
+// uri is the namespace that a declaration binds.
+func (s *scanner) uri(el []byte, b *binding) string {
+	if b.uri == "" {
+		b.uri = s.names.get(b.value.of(el))
+	}
+	return b.uri
+}
+
 // lookup finds what a prefix is bound to.
-func (s *scanner) lookup(prefix []byte) (string, bool) {
+func (s *scanner) lookup(el, prefix []byte) (string, bool) {
 	for i := len(s.binds) - 1; i >= 0; i-- {
-		if b := &s.binds[i]; b.prefix == string(prefix) {
-			return b.uri, true
+		if b := &s.binds[i]; int(b.prefix.to-b.prefix.from) == len(prefix) && bytes.Equal(b.prefix.of(el), prefix) {
+			return s.uri(el, b), true
 		}
 	}
-	if len(prefix) == 0 {
+	switch string(prefix) {
+	case "":
 		return s.root.content, true
+	case "xml":
+		return xmlSpace, true
 	}
 	for i := range s.root.decls {
 		if d := &s.root.decls[i]; d.prefix == string(prefix) {
@@ -82,7 +100,7 @@ func (s *scanner) lookup(prefix []byte) (string, bool) {
 			return d.uri, true
 		}
 	}
-	return xmlSpace, string(prefix) == "xml"
+	return "", false
 }
 
 // split separates prefix and local part of a name.
@@ -103,32 +121,16 @@ func (s *scanner) startTag(el []byte, empty bool) (done bool, err error) {
 			return false, err
 		}
 	}
-	if depth < 2 || s.tagCol != 0 || s.tree != nil {
-		prefix, local := split(s.tag.of(el), s.tagCol)
-		space, ok := s.lookup(prefix)
-		if !ok || string(prefix) == "xmlns" {
-			return false, fault(notWellFormed, "a prefix that is not declared")
+	if depth == 1 {
+		s.head.children++
+		if !ownDefault && s.rerooting() {
+			s.reroot = append(s.reroot, int(s.tag.to))
 		}
-		switch depth {
-		case 0:
-			if !s.rootTag && space != "" && space == s.root.name.Space && string(local) == s.root.name.Local {
-				return false, fault(invalidXML, "a stream inside the stream")
-			}
-			s.innerFrom, s.innerTo, s.empty = s.pos, s.pos, empty
-			s.top(el, prefix, Name{space, s.names.get(local)})
-		case 1:
-			if s.head.children++; s.head.children == 1 {
-				s.head.payload = Name{space, s.names.get(local)}
-			}
-			if !ownDefault && s.rerooting() {
-				s.reroot = append(s.reroot, int(s.tag.to))
-			}
-		}
-		if s.tree != nil {
-			s.tree.start(s, el, Name{space, s.names.get(local)}, binds, empty)
-		}
-		if s.rootTag {
-			return true, nil
+	}
+	// Most names need no namespace: nobody asks, and only prefixes can be wrong.
+	if s.tagCol != 0 || depth == 0 || depth == 1 && s.head.children == 1 || s.tree != nil {
+		if err := s.named(el, depth, binds, empty); err != nil || s.rootTag {
+			return err == nil, err
 		}
 	}
 	if empty {
@@ -137,6 +139,30 @@ func (s *scanner) startTag(el []byte, empty bool) (done bool, err error) {
 	}
 	s.stack = append(s.stack, frame{name: s.tag, binds: int32(binds)})
 	return false, nil
+}
+
+// named resolves the name of the start tag and keeps it where it is wanted.
+// binds is how many declarations were in force before it.
+func (s *scanner) named(el []byte, depth, binds int, empty bool) error {
+	prefix, local := split(s.tag.of(el), s.tagCol)
+	space, ok := s.lookup(el, prefix)
+	if !ok || string(prefix) == "xmlns" {
+		return fault(notWellFormed, "a prefix that is not declared")
+	}
+	switch {
+	case depth == 0:
+		if !s.rootTag && space != "" && space == s.root.name.Space && string(local) == s.root.name.Local {
+			return fault(invalidXML, "a stream inside the stream")
+		}
+		s.innerFrom, s.innerTo, s.empty = s.pos, s.pos, empty
+		s.top(el, prefix, Name{space, s.names.get(local)})
+	case depth == 1 && s.head.children == 1:
+		s.head.payload = Name{space, s.names.get(local)}
+	}
+	if s.tree != nil {
+		s.tree.start(s, el, Name{space, s.names.get(local)}, binds, empty)
+	}
+	return nil
 }
 
 // checkAttrs refuses attributes that come twice and takes the namespace
@@ -151,16 +177,12 @@ func (s *scanner) checkAttrs(el []byte) (ownDefault bool, err error) {
 				return false, fault(notWellFormed, "an attribute twice")
 			}
 		}
-		switch {
-		case !a.declares:
+		if !a.declares {
 			prefixed = prefixed || a.colon != 0
-		case a.colon == 0:
-			ownDefault = true
-			err = s.declare(el, a, nil)
-		default:
-			err = s.declare(el, a, name[a.colon+1:])
+			continue
 		}
-		if err != nil {
+		ownDefault = ownDefault || a.colon == 0
+		if err := s.declare(el, a); err != nil {
 			return false, err
 		}
 	}
@@ -170,18 +192,28 @@ func (s *scanner) checkAttrs(el []byte) (ownDefault bool, err error) {
 	return ownDefault, err
 }
 
-// declare binds a namespace (Namespaces in XML 1.0 §3, §6.1).
-func (s *scanner) declare(el []byte, a *attr, prefix []byte) error {
-	uri := s.names.get(s.attrValue(el, a))
+// declare binds a namespace (Namespaces in XML 1.0 §3, §6.1); name is the
+// attribute's.
+func (s *scanner) declare(el []byte, a *attr) error {
+	b := binding{value: a.value}
+	if a.colon != 0 {
+		b.prefix = span{a.name.from + a.colon + 1, a.name.to}
+	}
+	value := a.value.of(el)
+	if a.escaped {
+		b.uri = string(appendUnescaped(nil, value, true))
+		value = []byte(b.uri)
+	}
+	prefix := b.prefix.of(el)
 	switch {
-	case string(prefix) == "xmlns", uri == xmlnsSpace, (string(prefix) == "xml") != (uri == xmlSpace):
+	case string(prefix) == "xmlns", string(value) == xmlnsSpace, (string(prefix) == "xml") != (string(value) == xmlSpace):
 		return fault(notWellFormed, "a reserved prefix or namespace bound anew")
-	case prefix != nil && uri == "":
+	case len(prefix) != 0 && len(value) == 0:
 		return fault(notWellFormed, "a prefix bound to nothing")
 	case string(prefix) == "xml":
 		return nil
 	}
-	s.binds = append(s.binds, binding{s.names.get(prefix), uri})
+	s.binds = append(s.binds, b)
 	return nil
 }
 
@@ -194,7 +226,7 @@ func (s *scanner) checkPrefixed(el []byte) error {
 			continue
 		}
 		prefix, local := split(a.name.of(el), a.colon)
-		uri, ok := s.lookup(prefix)
+		uri, ok := s.lookup(el, prefix)
 		if !ok {
 			return fault(notWellFormed, "a prefix that is not declared")
 		}
@@ -204,7 +236,7 @@ func (s *scanner) checkPrefixed(el []byte) error {
 			if b.colon == 0 || b.declares || !bytes.Equal(l, local) {
 				continue
 			}
-			if u, _ := s.lookup(p); u == uri {
+			if u, _ := s.lookup(el, p); u == uri {
 				return fault(notWellFormed, "an attribute twice")
 			}
 		}
@@ -212,24 +244,33 @@ func (s *scanner) checkPrefixed(el []byte) error {
 	return nil
 }
 
-// top keeps what the token tells of its own start tag.
+// top keeps what the token tells of its own start tag. The attributes' bytes
+// may still move: token makes them.
 func (s *scanner) top(el, prefix []byte, name Name) {
-	for i := range s.attrs {
-		a := &s.attrs[i]
+	s.attrs, s.topAttrs = s.topAttrs, s.attrs
+	s.used = 0 // the start tag is not passed on, only what is inside
+	space, _ := s.lookup(el, nil)
+	s.head = head{name: name, prefix: s.names.get(prefix), space: space, binds: len(s.binds)}
+}
+
+// tokenAttrs are the attributes of the start tag without declarations.
+func (s *scanner) tokenAttrs(el []byte) []Attr {
+	used := s.used
+	s.binds = s.binds[:s.head.binds] // in force there, and never overwritten since
+	for i := range s.topAttrs {
+		a := &s.topAttrs[i]
 		if a.declares {
 			continue
 		}
-		p, local := split(a.name.of(el), a.colon)
+		prefix, local := split(a.name.of(el), a.colon)
 		space := ""
-		if p != nil {
-			space, _ = s.lookup(p)
+		if prefix != nil {
+			space, _ = s.lookup(el, prefix)
 		}
-		s.out = append(s.out, Attr{Name: Name{space, s.names.get(local)}})
-		s.topAttrs = append(s.topAttrs, *a)
+		s.out = append(s.out, Attr{Name{space, s.names.get(local)}, s.attrValue(el, a)})
 	}
-	s.used = 0 // the start tag is not passed on, only what is inside
-	space, _ := s.lookup(nil)
-	s.head = head{name: name, prefix: s.names.get(prefix), space: space, binds: len(s.binds)}
+	s.used = used
+	return s.out
 }
 
 // rerooting reports that children inherit a namespace that the new parent
@@ -241,12 +282,9 @@ func (s *scanner) rerooting() bool {
 // token fills in the result; el is the element, complete.
 func (s *scanner) token(el []byte, t *Token) {
 	h := &s.head
-	for i := range s.out { // only now do the bytes stay where they are
-		s.out[i].Value = s.attrValue(el, &s.topAttrs[i])
-	}
 	t.Kind, t.Name, t.Prefix, t.Content = Element, h.name, h.prefix, s.root.content
 	t.Payload, t.Children = h.payload, h.children
-	t.Attrs, t.Raw = s.out, el[:s.pos]
+	t.Attrs, t.Raw = s.tokenAttrs(el), el[:s.pos]
 	if s.empty {
 		s.innerTo = s.innerFrom
 	}
@@ -255,7 +293,7 @@ func (s *scanner) token(el []byte, t *Token) {
 		t.Inner = s.rerooted(el)
 	}
 	if h.binds > 0 || s.used != 0 {
-		t.Decls = s.declarations()
+		t.Decls = s.declarations(el)
 	}
 }
 
@@ -276,33 +314,32 @@ func (s *scanner) rerooted(el []byte) []byte {
 
 // declarations are the prefixes that Inner may use: all of the start tag, and
 // those of the root that were used.
-func (s *scanner) declarations() []byte {
+func (s *scanner) declarations(el []byte) []byte {
 	n := len(s.scratch)
-	for _, b := range s.binds[:s.head.binds] {
-		s.scratch = appendDecl(s.scratch, b)
+	for i := range s.binds[:s.head.binds] {
+		if b := &s.binds[i]; b.prefix != (span{}) {
+			s.scratch = appendDecl(s.scratch, string(b.prefix.of(el)), s.uri(el, b))
+		}
 	}
 	for i, d := range s.root.decls {
 		if s.used&(1<<min(i, 63)) != 0 {
-			s.scratch = appendDecl(s.scratch, d)
+			s.scratch = appendDecl(s.scratch, d.prefix, d.uri)
 		}
 	}
 	return s.scratch[n:]
 }
 
-func appendDecl(dst []byte, b binding) []byte {
-	if b.prefix == "" {
-		return dst
-	}
-	dst = append(append(append(dst, " xmlns:"...), b.prefix...), '=', '\'')
-	return append(appendEscaped(dst, b.uri, true), '\'')
+func appendDecl(dst []byte, prefix, uri string) []byte {
+	dst = append(append(append(dst, " xmlns:"...), prefix...), '=', '\'')
+	return append(appendEscaped(dst, uri, true), '\'')
 }
 
 // newRoot keeps what the root's start tag declares.
 func (s *scanner) newRoot(el []byte) *root {
 	rt := &root{qname: string(s.tag.of(el)), name: s.head.name, content: s.head.space}
-	for _, b := range s.binds {
-		if b.prefix != "" {
-			rt.decls = append(rt.decls, b)
+	for i := range s.binds {
+		if b := &s.binds[i]; b.prefix != (span{}) {
+			rt.decls = append(rt.decls, decl{string(b.prefix.of(el)), s.uri(el, b)})
 		}
 	}
 	return rt

@@ -137,9 +137,7 @@ func (s *scanner) scan(el []byte) (done bool, err error) {
 	}
 
 text:
-	for p < n && class[el[p]]&plainText != 0 {
-		p++
-	}
+	p = skipText(el, p)
 	if p == n {
 		s.state = inText
 		goto more
@@ -273,9 +271,7 @@ quote:
 	s.mark, s.escaped = p, false
 
 value:
-	for p < n && class[el[p]]&plainValue != 0 {
-		p++
-	}
+	p = skipValue(el, p)
 	if p == n {
 		s.state = inValue
 		goto more

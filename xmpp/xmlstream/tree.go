@@ -1,6 +1,9 @@
 package xmlstream
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // Tree is a small parsed element; strings are unescaped.
 type Tree struct {
@@ -150,7 +153,7 @@ type builder struct {
 func (b *builder) start(s *scanner, el []byte, name Name, outer int, empty bool) {
 	from := int(s.tag.from) - 1
 	t := Tree{Name: name, nameEnd: int(s.tag.to) - from}
-	t.inherit(s, outer)
+	t.inherit(s, el, outer)
 	for i := range s.attrs {
 		a := &s.attrs[i]
 		if a.declares {
@@ -162,7 +165,7 @@ func (b *builder) start(s *scanner, el []byte, name Name, outer int, empty bool)
 		}
 		ta := TreeAttr{Name: Name{Local: b.sub(a.name.to-int32(len(local)), a.name.to)}}
 		if p != nil {
-			ta.Name.Space, _ = s.lookup(p)
+			ta.Name.Space, _ = s.lookup(el, p)
 		}
 		if a.escaped {
 			ta.Value = string(appendUnescaped(nil, a.value.of(el), true))
@@ -178,23 +181,23 @@ func (b *builder) start(s *scanner, el []byte, name Name, outer int, empty bool)
 }
 
 // inherit notes the declarations that the element needs but does not have.
-func (t *Tree) inherit(s *scanner, outer int) {
-	own := s.binds[outer:]
-	declared := func(in []binding, prefix string) bool {
+func (t *Tree) inherit(s *scanner, el []byte, outer int) {
+	declared := func(in []binding, prefix []byte) bool {
 		for i := range in {
-			if in[i].prefix == prefix {
+			if bytes.Equal(in[i].prefix.of(el), prefix) {
 				return true
 			}
 		}
 		return false
 	}
-	if !declared(own, "") {
-		t.space, _ = s.lookup(nil)
+	if !declared(s.binds[outer:], nil) {
+		t.space, _ = s.lookup(el, nil)
 		t.inherits = !contentSpace(t.space)
 	}
-	for i, d := range s.binds[:outer] {
-		if d.prefix != "" && !declared(own, d.prefix) && !declared(s.binds[i+1:outer], d.prefix) {
-			t.prefixes += string(appendDecl(nil, d))
+	for i := range s.binds[:outer] {
+		b := &s.binds[i]
+		if prefix := b.prefix.of(el); len(prefix) > 0 && !declared(s.binds[i+1:], prefix) {
+			t.prefixes += string(appendDecl(nil, string(prefix), s.uri(el, b)))
 		}
 	}
 }
