@@ -30,15 +30,7 @@ func (r *Router) withoutClaims(st *stanza.Stanza) *stanza.Stanza {
 	if !mayBeDelayed(st) {
 		return st
 	}
-	els := st.Elements()
-	claim := false
-	for i := range els {
-		claim = claim || r.ours(&els[i])
-	}
-	if !claim {
-		return st
-	}
-	return st.WithInner(cutChildren(st.Inner(), func(i int) bool { return i < len(els) && r.ours(&els[i]) }))
+	return st.Without(r.ours)
 }
 
 // delayed adds the server's delay stamp, unless the stanza has one (XEP-0198
@@ -54,68 +46,4 @@ func (r *Router) delayed(st *stanza.Stanza) *stanza.Stanza {
 	}
 	return st.WithAppended("<delay xmlns='" + delaySpace + "' from='" + r.conf.Domain + "' stamp='" +
 		r.conf.Now().UTC().Format(time.RFC3339) + "'/>")
-}
-
-// cutChildren leaves out the top-level elements that drop names by their
-// number. inner comes from a strict reader: well-formed, without comments,
-// processing instructions or a DTD.
-func cutChildren(inner string, drop func(i int) bool) string {
-	var b strings.Builder
-	kept, depth, child, start := 0, 0, 0, 0
-	for i := 0; i < len(inner); {
-		if inner[i] != '<' {
-			i++
-			continue
-		}
-		if rest, ok := strings.CutPrefix(inner[i:], "<![CDATA["); ok {
-			end := strings.Index(rest, "]]>")
-			if end < 0 {
-				return inner
-			}
-			i += len("<![CDATA[") + end + len("]]>")
-			continue
-		}
-		end := tagEnd(inner, i)
-		if end < 0 {
-			return inner
-		}
-		if depth == 0 {
-			start = i
-		}
-		switch {
-		case inner[i+1] == '/':
-			depth--
-		case inner[end-2] != '/':
-			depth++
-		}
-		i = end
-		if depth == 0 {
-			if drop(child) {
-				b.WriteString(inner[kept:start])
-				kept = i
-			}
-			child++
-		}
-	}
-	b.WriteString(inner[kept:])
-	return b.String()
-}
-
-// tagEnd returns the offset behind the > of the tag that starts at i, -1
-// without one; a > may stand inside a quoted value.
-func tagEnd(s string, i int) int {
-	var quote byte
-	for i++; i < len(s); i++ {
-		switch c := s[i]; {
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '"' || c == '\'':
-			quote = c
-		case c == '>':
-			return i + 1
-		}
-	}
-	return -1
 }

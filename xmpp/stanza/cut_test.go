@@ -1,4 +1,4 @@
-package router
+package stanza
 
 import (
 	"reflect"
@@ -36,4 +36,30 @@ func FuzzCutChildren(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestWithout(t *testing.T) {
+	for _, c := range []struct{ xml, inner, payload string }{
+		{"<message xmlns:p='u:p'><p:a/> <b/><p:a>x</p:a></message>", " <b/>", "b"},
+		{"<message xmlns:p='u:p'><b>&amp;</b><p:a/></message>", "<b>&amp;</b>", "b"},
+		{"<message xmlns:p='u:p'><p:a/><p:c/></message>", "<p:c/>", "c"},
+		{"<message xmlns:p='u:p'><p:a/></message>", "", ""},
+		{"<message><b/></message>", "<b/>", "b"},
+	} {
+		s, err := Parse(c.xml)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := s.Without(func(e *Element) bool { return e.Name == Name{Space: "u:p", Local: "a"} })
+		again, err := Parse(w.String())
+		if err != nil {
+			t.Fatalf("%s became %s: %v", c.xml, w, err)
+		}
+		if w.Inner() != c.inner || w.Payload.Local != c.payload || w.Payload != again.Payload || w.Children != again.Children {
+			t.Errorf("%s became %s, payload %v, %d children", c.xml, w, w.Payload, w.Children)
+		}
+		if same := w == s; same != (c.inner == s.Inner()) {
+			t.Errorf("%s: the same stanza: %v", c.xml, same)
+		}
+	}
 }
