@@ -159,9 +159,12 @@ type SessionEvent struct {
 type SessionEventKind uint8
 
 // Session events. SessionClosed comes once, after the session left the table.
+// SessionResumed says that the same session goes on in a new stream (XEP-0198
+// §5): what the client told the server beside stanzas is forgotten.
 const (
 	SessionBound SessionEventKind = iota + 1
 	SessionClosed
+	SessionResumed
 )
 
 // Handler answers for a hosted component domain: an in-process gateway or a
@@ -300,6 +303,16 @@ type SharedItem struct {
 type Caps interface {
 	// Has reports that the full JID's client advertised the feature.
 	Has(full jid.JID, feature string) bool
+	// Watch has f called each time a local session's features have become
+	// known, or others; called while modules load.
+	Watch(f func(ctx context.Context, s Session))
+}
+
+// Presences is what the presence module does for others.
+type Presences interface {
+	// Refresh broadcasts the session's present presence as f changes it;
+	// nothing while it is unavailable. f keeps show and priority.
+	Refresh(ctx context.Context, s Session, f func(*stanza.Stanza) *stanza.Stanza)
 }
 
 // Blocker is what blocking (XEP-0191) tells others.

@@ -96,6 +96,24 @@ func (s *Session) leave(ctx context.Context) {
 	}
 }
 
+// Resumed tells the modules that the session goes on in a new stream (XEP-0198
+// §5). A session that has left the table is not resumed: false.
+func (s *Session) Resumed(ctx context.Context) bool {
+	r := s.r
+	r.mu.Lock()
+	if s.left {
+		r.mu.Unlock()
+		return false
+	}
+	r.begin(s.jid)
+	r.mu.Unlock()
+	defer r.end(s.jid)
+	for _, f := range r.tables.events {
+		f(ctx, xmpp.SessionEvent{Session: s, Kind: xmpp.SessionResumed})
+	}
+	return true
+}
+
 // Unbind removes the session, tells the modules, and gives what was queued or sent but not confirmed
 // back to RFC 6121 §8.5 with a delay stamp: messages go to other resources or the Offline hooks, IQ requests
 // are answered with service-unavailable, the rest is dropped. Calling it again is harmless and gives back what is passed then.

@@ -20,12 +20,12 @@ type diary struct {
 
 func (d *diary) load(h xmpp.Host) {
 	h.Session(func(_ context.Context, e xmpp.SessionEvent) {
-		what := map[xmpp.SessionEventKind]string{xmpp.SessionBound: "+", xmpp.SessionClosed: "-"}[e.Kind]
+		what := map[xmpp.SessionEventKind]string{xmpp.SessionBound: "+", xmpp.SessionClosed: "-", xmpp.SessionResumed: "="}[e.Kind]
 		listed := false
 		for _, s := range h.Sessions(e.Session.JID().Bare()) {
 			listed = listed || s == e.Session
 		}
-		if listed != (e.Kind == xmpp.SessionBound) {
+		if listed != (e.Kind != xmpp.SessionClosed) {
 			what += "!"
 		}
 		d.note(what + e.Session.JID().Resource())
@@ -86,6 +86,22 @@ func TestBindResources(t *testing.T) {
 	bind(t, r, "alice", "one more", away)
 	if strings.Contains(d.String(), "!") {
 		t.Errorf("events at the wrong moment: %s", &d)
+	}
+}
+
+func TestResumed(t *testing.T) {
+	var d diary
+	r, _ := newRouter(t, d.load)
+	s, _ := bind(t, r, "alice", "phone", 0)
+	if !s.Resumed(background(t)) {
+		t.Error("a bound session cannot be resumed")
+	}
+	s.Unbind(background(t), nil)
+	if s.Resumed(background(t)) {
+		t.Error("a session that has gone was resumed")
+	}
+	if got, want := d.String(), "+phone =phone -phone"; got != want {
+		t.Errorf("events %q, want %q", got, want)
 	}
 }
 

@@ -24,6 +24,20 @@ func (m *Module) available(ctx context.Context, s xmpp.Session, p *state, st *st
 	}
 }
 
+// Refresh implements xmpp.Presences. It is queued behind broadcasts that have
+// begun, and may then be made by the goroutine that is at them.
+func (m *Module) Refresh(ctx context.Context, s xmpp.Session, f func(*stanza.Stanza) *stanza.Stanza) {
+	p := stateOf(s)
+	if p == nil {
+		return
+	}
+	p.do(func() {
+		if st, priority := s.Presence(); st != nil {
+			m.available(ctx, s, p, f(st), priority)
+		}
+	})
+}
+
 // broadcast sends a presence to contacts with from or both and to the user's
 // available resources. All receivers share its content.
 func (m *Module) broadcast(ctx context.Context, user jid.JID, st *stanza.Stanza) {

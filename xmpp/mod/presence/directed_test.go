@@ -3,6 +3,8 @@ package presence_test
 import (
 	"fmt"
 	"testing"
+
+	"doorway/xmpp/stanza"
 )
 
 const room = "room@peer.example/al"
@@ -183,4 +185,24 @@ func TestProbeByAClient(t *testing.T) {
 	a.send("<presence type='probe' to='"+bob+"'/>", "<presence type='probe' to='"+far+"'/>", "<presence type='probe'/>")
 	same(t, "alice", a.recv(), "presence "+bob+"/desk > "+alice+"/desk")
 	same(t, "far", o.peer.recv(), "probe "+alice+"/desk > "+far)
+}
+
+// TestRefresh: another module changes what a resource's presence says.
+func TestRefresh(t *testing.T) {
+	o := start(t)
+	o.subs.friends(alice, bob)
+	b := o.online(bob + "/desk")
+	a := o.online(alice+"/desk", b)
+	idle := o.login(alice + "/idle")
+	mark := func(st *stanza.Stanza) *stanza.Stanza { return st.WithAppended("<x/>") }
+	a.send("<presence><priority>3</priority></presence>")
+	a.recv()
+	b.recv()
+	o.m.Refresh(t.Context(), a.s, mark)
+	o.m.Refresh(t.Context(), idle.s, mark)
+	same(t, "bob", b.recv(), "presence "+alice+"/desk > "+bob+" <priority>3</priority><x/>")
+	same(t, "alice", a.recv(), "presence "+alice+"/desk > "+alice+" <priority>3</priority><x/>")
+	if st, prio := a.s.Presence(); st.Inner() != "<priority>3</priority><x/>" || prio != 3 {
+		t.Errorf("kept %v %d", st, prio)
+	}
 }

@@ -65,6 +65,7 @@ func (noStore) LaterAll(map[string]map[string]any, func(error)) {}
 type office struct {
 	t    *testing.T
 	r    *router.Router
+	m    *presence.Module
 	peer *box
 	subs who
 	// after, when not nil, is called when the presence module has seen what a client sent.
@@ -76,8 +77,9 @@ type office struct {
 func start(t *testing.T) *office {
 	t.Helper()
 	o := &office{t: t, subs: who{}, peer: &box{}}
+	o.m = presence.New(o.subs)
 	o.r = router.New(router.Config{Domain: domain, Accounts: everybody{}, Store: noStore{}})
-	if err := o.r.Load(presence.New(o.subs), (*probe)(o)); err != nil {
+	if err := o.r.Load(o.m, (*probe)(o)); err != nil {
 		t.Fatal(err)
 	}
 	if err := o.r.Domain(xmpp.Domain{Name: "peer.example", Handler: o.peer}); err != nil {

@@ -39,7 +39,10 @@ type Module struct {
 	subs xmpp.Subscriptions
 }
 
-var _ xmpp.Module = (*Module)(nil)
+var (
+	_ xmpp.Module    = (*Module)(nil)
+	_ xmpp.Presences = (*Module)(nil)
+)
 
 // New makes the module. subs says who sees whom.
 func New(subs xmpp.Subscriptions) *Module { return &Module{subs: subs} }
