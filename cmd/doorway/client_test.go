@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"strings"
 	"testing"
 	"time"
 
@@ -79,12 +78,5 @@ func (c *chatter) subscribe(t testing.TB, to string) {
 	t.Helper()
 	if err := c.Send("<presence type='subscribe' to='" + to + "'/>"); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// body matches a message by its text.
-func body(text string) func(string) bool {
-	return func(xml string) bool {
-		return strings.HasPrefix(xml, "<message") && strings.Contains(xml, "<body>"+text+"</body>")
 	}
 }
