@@ -142,6 +142,8 @@ func (c *Certs) Certificate() (*tls.Certificate, error) {
 // configured files are used. While the clock is wrong at the first start the
 // file is not there yet.
 func (c *Certs) CAFile() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.o.Certificate != "" {
 		return ""
 	}
@@ -188,6 +190,28 @@ func (c *Certs) Reload() error {
 		c.problem = c.renew()
 	}
 	return c.problem
+}
+
+// Use takes other PEM files in place of those it was opened with; open streams
+// are not touched. On an error nothing changes. It cannot switch between
+// configured files and the own CA.
+func (c *Certs) Use(certificate, key string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.o.Certificate == "" || certificate == "" {
+		return &Error{
+			Text: "A running doorway cannot change between its own CA and a certificate from files. Restart it.",
+			Err:  errors.New("switch of certificate source"),
+		}
+	}
+	old := c.o
+	c.o.Certificate, c.o.Key = certificate, key
+	if err := c.loadFiles(); err != nil {
+		c.o = old
+		return err
+	}
+	c.problem = nil
+	return nil
 }
 
 // loadFiles takes the configured PEM files. mu is held.

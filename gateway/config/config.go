@@ -29,6 +29,7 @@ type Config struct {
 	HTTP     HTTP        `toml:"http"`
 
 	adminJIDs []jid.JID
+	src       source
 }
 
 // XMPP is the section [xmpp].

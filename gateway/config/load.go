@@ -64,7 +64,8 @@ func Parse(file string, src []byte) (*Config, error) {
 	if err != nil {
 		return nil, &Error{[]Problem{syntaxProblem(file, err)}}
 	}
-	v := &validator{c: &c, src: newSource(src), md: md}
+	c.src = newSource(src)
+	v := &validator{c: &c, src: c.src, md: md}
 	v.unknown()
 	v.check()
 	if len(v.problems) > 0 {

@@ -25,6 +25,12 @@ func (n Notifier) send(state string) {
 // Ready says that listeners are open.
 func (n Notifier) Ready() { n.send(daemon.SdNotifyReady) }
 
+// Reloading says that the configuration is being read again; Ready ends it
+// (sd_notify(3): RELOADING with the monotonic time).
+func (n Notifier) Reloading() {
+	n.send(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+}
+
 // Stopping says that an ordered stop has begun.
 func (n Notifier) Stopping() { n.send(daemon.SdNotifyStopping) }
 
