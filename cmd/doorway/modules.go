@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"doorway/xmpp"
+	"doorway/xmpp/mod/carbons"
 	"doorway/xmpp/mod/disco"
 	"doorway/xmpp/mod/offline"
 	"doorway/xmpp/mod/ping"
@@ -31,6 +32,7 @@ func newModules() modules {
 		m.roster,
 		m.presence,
 		m.offline,
+		carbons.New(),
 		disco.New(m.roster),
 		ping.New(m.roster),
 		softwareversion.New(version),
