@@ -84,13 +84,7 @@ func FromToken(t *xmlstream.Token) (*Stanza, error) {
 		return nil, err
 	}
 	raw := string(t.Raw)
-	piece := func(b []byte) string {
-		if off, ok := t.Offset(b); ok {
-			return raw[off : off+len(b)]
-		}
-		return string(b)
-	}
-	s := &Stanza{Kind: kind, Payload: t.Payload, Children: t.Children, inner: piece(t.Inner), decls: string(t.Decls)}
+	s := &Stanza{Kind: kind, Payload: t.Payload, Children: t.Children, inner: piece(t, raw, t.Inner), decls: string(t.Decls)}
 	if s.Payload.Space == t.Name.Space {
 		s.Payload.Space = contentSpace
 	}
@@ -99,22 +93,30 @@ func FromToken(t *xmlstream.Token) (*Stanza, error) {
 		a := &t.Attrs[i]
 		if a.Name.Space != "" {
 			if a.Name.Local == "lang" && a.Name.Space == xmlSpace {
-				s.Lang = piece(a.Value)
+				s.Lang = piece(t, raw, a.Value)
 			}
 			continue
 		}
 		switch a.Name.Local {
 		case "to":
-			s.To, bad = address(piece(a.Value), bad)
+			s.To, bad = address(piece(t, raw, a.Value), bad)
 		case "from":
-			s.From, bad = address(piece(a.Value), bad)
+			s.From, bad = address(piece(t, raw, a.Value), bad)
 		case "id":
-			s.ID = piece(a.Value)
+			s.ID = piece(t, raw, a.Value)
 		case "type":
-			s.Type = piece(a.Value)
+			s.Type = piece(t, raw, a.Value)
 		}
 	}
 	return s, bad
+}
+
+// piece is b of the token as a part of raw, the one copy of its Raw.
+func piece(t *xmlstream.Token, raw string, b []byte) string {
+	if off, ok := t.Offset(b); ok {
+		return raw[off : off+len(b)]
+	}
+	return string(b)
 }
 
 // kindOf checks the element's name (RFC 6120 §4.9.3.10, §4.9.3.24).
@@ -318,35 +320,34 @@ func (s *Stanza) Body() string {
 	return e.Text
 }
 
+// tags are the start tag of each kind, without its end, and the end tag.
+var tags = [...][2]string{Message: {"<message", "</message>"}, Presence: {"<presence", "</presence>"}, IQ: {"<iq", "</iq>"}}
+
 // AppendXML appends the stanza. content "" writes no xmlns (inside a stream
 // that declared it); a WebSocket frame or a file passes "jabber:client".
 func (s *Stanza) AppendXML(dst []byte, content string) []byte {
-	name := s.Kind.String()
-	dst = append(append(dst, '<'), name...)
-	if content != "" {
-		dst = xmlstream.AppendAttr(dst, "xmlns", content)
-	}
-	if s.Type != "" {
-		dst = xmlstream.AppendAttr(dst, "type", s.Type)
-	}
-	if s.ID != "" {
-		dst = xmlstream.AppendAttr(dst, "id", s.ID)
-	}
-	if !s.From.IsZero() {
-		dst = xmlstream.AppendAttr(dst, "from", s.From.String())
-	}
-	if !s.To.IsZero() {
-		dst = xmlstream.AppendAttr(dst, "to", s.To.String())
-	}
-	if s.Lang != "" {
-		dst = xmlstream.AppendAttr(dst, "xml:lang", s.Lang)
-	}
+	tag := &tags[s.Kind]
+	dst = append(dst, tag[0]...)
+	dst = appendAttr(dst, " xmlns='", content)
+	dst = appendAttr(dst, " type='", s.Type)
+	dst = appendAttr(dst, " id='", s.ID)
+	dst = appendAttr(dst, " from='", s.From.String())
+	dst = appendAttr(dst, " to='", s.To.String())
+	dst = appendAttr(dst, " xml:lang='", s.Lang)
 	if s.inner == "" {
-		return append(dst, '/', '>')
+		return append(dst, "/>"...)
 	}
 	dst = append(append(dst, s.decls...), '>')
-	dst = append(append(dst, s.inner...), '<', '/')
-	return append(append(dst, name...), '>')
+	dst = append(dst, s.inner...)
+	return append(dst, tag[1]...)
+}
+
+// appendAttr writes an attribute that is not empty.
+func appendAttr(dst []byte, lead, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return append(xmlstream.AppendValue(append(dst, lead...), value), '\'')
 }
 
 // String is AppendXML with no xmlns: a form Parse reads again. With a content of jabber:client implied.

@@ -8,11 +8,12 @@ import (
 
 // Classes of ASCII bytes. A byte outside a class needs a closer look.
 const (
-	plainText  = 1 << iota // character data without < & > and controls
-	plainValue             // attribute value without < & quotes and white space other than blanks
-	nameByte               // NameChar without the colon
-	nameStart              // NameStartChar without the colon
-	whiteSpace             // XML 1.0 §2.3, S
+	plainText   = 1 << iota // character data without < & > and controls
+	plainValue              // attribute value without < & quotes and white space other than blanks
+	nameByte                // NameChar without the colon
+	nameStart               // NameStartChar without the colon
+	whiteSpace              // XML 1.0 §2.3, S
+	plainOutput             // what needs no escaping in an attribute's value
 )
 
 var class = func() (t [256]byte) {
@@ -23,6 +24,9 @@ var class = func() (t [256]byte) {
 			}
 			if c >= 0x20 && c != '<' && c != '&' && c != '\'' && c != '"' {
 				t[c] |= plainValue
+			}
+			if t[c]&(plainText|plainValue) == plainText|plainValue {
+				t[c] |= plainOutput
 			}
 		}
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
@@ -77,6 +81,25 @@ func skipValue(el []byte, p int) int {
 		}
 	}
 	for p < len(el) && class[el[p]]&plainValue != 0 {
+		p++
+	}
+	return p
+}
+
+// skipOutput returns the position of the next byte that may need escaping.
+func skipOutput(s string, p int) int {
+	for ; p+8 <= len(s); p += 8 {
+		b := s[p : p+8]
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		angle := (w | ones*2) ^ ones*'>'
+		amp := (w | ones) ^ ones*'\''
+		quot := w ^ ones*'"'
+		if m := ((angle-ones)&^angle | (amp-ones)&^amp | (quot-ones)&^quot | (w-ones*' ')&^w | w) & highs; m != 0 {
+			return p + bits.TrailingZeros64(m)/8
+		}
+	}
+	for p < len(s) && class[s[p]]&plainOutput != 0 {
 		p++
 	}
 	return p

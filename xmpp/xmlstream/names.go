@@ -42,8 +42,33 @@ type interner [128]string
 
 func (t *interner) get(b []byte) string {
 	n := len(b)
-	if n == 0 {
+	switch n {
+	case 0:
 		return ""
+	case 2: // the commonest without a look at the table
+		switch string(b) {
+		case "to":
+			return "to"
+		case "id":
+			return "id"
+		case "iq":
+			return "iq"
+		}
+	case 4:
+		switch string(b) {
+		case "type":
+			return "type"
+		case "from":
+			return "from"
+		case "body":
+			return "body"
+		case "lang":
+			return "lang"
+		}
+	case 7:
+		if string(b) == "message" {
+			return "message"
+		}
 	}
 	if n > 64 {
 		return string(b)
@@ -169,14 +194,15 @@ func (s *scanner) named(el []byte, depth, binds int, empty bool) error {
 // declarations.
 func (s *scanner) checkAttrs(el []byte) (ownDefault bool, err error) {
 	prefixed := false
+	seen := uint64(0) // a bit for each first letter and length
 	for i := range s.attrs {
 		a := &s.attrs[i]
 		name := a.name.of(el)
-		for j := range s.attrs[:i] {
-			if other := s.attrs[j].name.of(el); len(other) == len(name) && bytes.Equal(other, name) {
-				return false, fault(notWellFormed, "an attribute twice")
-			}
+		bit := uint64(1) << ((uint(name[0])*7 + uint(len(name))) % 64)
+		if seen&bit != 0 && s.repeated(el, i) {
+			return false, fault(notWellFormed, "an attribute twice")
 		}
+		seen |= bit
 		if !a.declares {
 			prefixed = prefixed || a.colon != 0
 			continue
@@ -190,6 +216,17 @@ func (s *scanner) checkAttrs(el []byte) (ownDefault bool, err error) {
 		err = s.checkPrefixed(el)
 	}
 	return ownDefault, err
+}
+
+// repeated reports an earlier attribute of the same name.
+func (s *scanner) repeated(el []byte, i int) bool {
+	name := s.attrs[i].name.of(el)
+	for j := range s.attrs[:i] {
+		if bytes.Equal(s.attrs[j].name.of(el), name) {
+			return true
+		}
+	}
+	return false
 }
 
 // declare binds a namespace (Namespaces in XML 1.0 §3, §6.1); name is the

@@ -93,7 +93,13 @@ func (r *Reader) Ready() bool {
 	if r.given {
 		r.consume()
 	}
-	return r.advance() != nil || r.done
+	if r.advance() != nil || r.done {
+		return true
+	}
+	if r.start == r.end {
+		r.rest() // its owner may wait for input without calling Next
+	}
+	return false
 }
 
 // Inside reports that a token has begun and is not complete, for timeouts.

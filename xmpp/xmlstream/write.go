@@ -18,15 +18,18 @@ func AppendAttr(dst []byte, name, value string) []byte {
 	return append(appendEscaped(dst, value, true), '\'')
 }
 
+// AppendValue appends an attribute's value, without quotes, escaped so that a
+// reader gets it back unchanged.
+func AppendValue(dst []byte, value string) []byte { return appendEscaped(dst, value, true) }
+
 // appendEscaped keeps line feeds and tabs of an attribute's value as references.
 func appendEscaped(dst []byte, s string, value bool) []byte {
 	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if class[c]&plainValue != 0 && c != '>' {
-			i++
-			continue
+	for i := 0; ; {
+		if i = skipOutput(s, i); i == len(s) {
+			return append(dst, s[from:]...)
 		}
+		c := s[i]
 		n, entity := 1, ""
 		switch {
 		case c == '<':
@@ -60,17 +63,18 @@ func appendEscaped(dst []byte, s string, value bool) []byte {
 		}
 		i += n
 	}
-	return append(dst, s[from:]...)
 }
 
 // Escaped is AppendEscaped as a string; s itself when nothing needs escaping.
 func Escaped(s string) string {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; class[c]&plainValue == 0 && c != '\n' && c != '\t' || c == '>' {
+	for i := 0; ; i++ {
+		if i = skipOutput(s, i); i == len(s) {
+			return s
+		}
+		if s[i] != '\n' && s[i] != '\t' {
 			return string(AppendEscaped(make([]byte, 0, len(s)+16), s))
 		}
 	}
-	return s
 }
 
 // Writer builds XML. The zero value is ready. Misuse (an End too many) panics
