@@ -10,7 +10,7 @@ import (
 
 // Link is a client's connection as this package sees it: frames in, frames
 // out. TCP with and without TLS is one; RFC 7395 is another. Next, Ready,
-// Restart and Shut belong to one goroutine, Write and Drain to another at a
+// Wait, Restart and Shut belong to one goroutine, Write and Drain to another at a
 // time; the rest is safe for concurrent use.
 //
 // The Append methods encode one frame as the wire wants it. Write takes
@@ -19,8 +19,10 @@ type Link interface {
 	// Next returns the next frame, as xmlstream.Reader.Next does. A deadline
 	// error is resumable.
 	Next() (xmlstream.Token, error)
-	// Ready reports that Next would not wait for the client.
+	// Ready reports that Next would not wait for the client; Wait does so,
+	// on less stack than Next, until there is some input.
 	Ready() bool
+	Wait() error
 	// Restart begins a new stream on the link (RFC 6120 §4.3.3) with other limits.
 	Restart(lim xmlstream.Limits)
 	// Watch sets who is told of the input; nil ends it.

@@ -40,28 +40,42 @@ func (c *conn) loop(b *batch) error {
 	for {
 		if !c.link.Ready() {
 			b.flush()
+			if err := c.link.Wait(); err != nil {
+				return err
+			}
 		}
-		t, err := c.link.Next()
-		if err != nil {
+		if err := c.step(b); err != nil {
 			return err
-		}
-		if c.begun.Load() != 0 {
-			c.begun.Store(0)
-		}
-		b.begin()
-		if t.Kind == xmlstream.StreamClose {
-			return errClosed
-		}
-		if err := c.handle(b, &t); err != nil {
-			return err
-		}
-		c.mu.Lock()
-		ended := c.state != bound
-		c.mu.Unlock()
-		if ended {
-			return errEnded
 		}
 	}
+}
+
+// step takes one element. Its frame is large and not on the stack of a
+// connection that waits.
+//
+//go:noinline
+func (c *conn) step(b *batch) error {
+	t, err := c.link.Next()
+	if err != nil {
+		return err
+	}
+	if c.begun.Load() != 0 {
+		c.begun.Store(0)
+	}
+	b.begin()
+	if t.Kind == xmlstream.StreamClose {
+		return errClosed
+	}
+	if err := c.handle(b, &t); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	ended := c.state != bound
+	c.mu.Unlock()
+	if ended {
+		return errEnded
+	}
+	return nil
 }
 
 // errEnded says that somebody has called Close.

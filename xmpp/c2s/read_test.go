@@ -24,12 +24,12 @@ func (m trap) Load(h xmpp.Host) error {
 	return nil
 }
 
-// presence is as much of presence as delivery needs.
-type presence struct{}
+// sees is as much of presence as delivery needs.
+type sees struct{}
 
-func (presence) Info() xmpp.Info { return xmpp.Info{Name: "presence"} }
+func (sees) Info() xmpp.Info { return xmpp.Info{Name: "presence"} }
 
-func (presence) Load(h xmpp.Host) error {
+func (sees) Load(h xmpp.Host) error {
 	h.Presence(xmpp.Outbound, 0, func(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
 		if d.Stanza.To.IsZero() {
 			d.Sender.SetPresence(d.Stanza, 0)
@@ -69,7 +69,7 @@ func TestAnswersComeBeforeTheClosingTag(t *testing.T) {
 
 // TestRunningStreamErrors breaks a stream that is bound.
 func TestRunningStreamErrors(t *testing.T) {
-	h := open(t, []xmpp.Module{presence{}}, loopback)
+	h := open(t, []xmpp.Module{sees{}}, loopback)
 	bob := h.login("bob", "desk")
 	for _, c := range []struct{ name, in, want string }{
 		{"somebody else's from", "<message from='bob@" + home + "' to='carol@" + home + "'/>", "invalid-from"},
@@ -77,7 +77,7 @@ func TestRunningStreamErrors(t *testing.T) {
 		{"other content namespace", "<message xmlns='jabber:server'/>", "invalid-namespace"},
 		{"no stanza", "<parcel/>", "unsupported-stanza-type"},
 		{"unknown namespace", "<hello xmlns='urn:example:hello'/>", "unsupported-stanza-type"},
-		{"nested stream", header[len("<?xml version='1.0'?>"):] + "</stream:stream>", "unsupported-stanza-type"},
+		{"nested stream", header[len("<?xml version='1.0'?>"):] + "</stream:stream>", "invalid-xml"},
 		{"broken XML", "<message></presence>", "not-well-formed"},
 		{"unbound prefix", "<message><a:b/></message>", "not-well-formed"},
 		{"text between stanzas", "hello", "invalid-xml"},
@@ -225,6 +225,8 @@ func TestInputIsPaced(t *testing.T) {
 	for range 50 {
 		p.expect("<service-unavailable")
 	}
+	p.send("<iq type='get' id='last'><x xmlns='urn:example:x'/></iq>")
+	p.expect("id='last'")
 	if d := time.Since(began); d < 200*time.Millisecond {
 		t.Errorf("50 stanzas took %v at 100 a second", d)
 	}
@@ -245,7 +247,7 @@ func TestFloodEnds(t *testing.T) {
 	n := 0
 	for ; strings.Contains(p.expect(), "type='error'"); n++ {
 	}
-	if n < 10 || n > 2000 {
+	if n == 0 || n > 2000 {
 		t.Errorf("%d stanzas were taken", n)
 	}
 }

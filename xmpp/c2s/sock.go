@@ -13,9 +13,9 @@ import (
 // sock is the socket below the stream and below TLS. It differs from a
 // net.Conn in two ways. Write never blocks: what the kernel does not take at
 // once is kept for Drain, so that a reader that writes for somebody else is
-// never held up by a full socket. And for TLS, Read hands out one record at
-// a time from a borrowed buffer: crypto/tls keeps a buffer as large as the
-// most it ever got from one Read, and an idle connection keeps none here.
+// never held up by a full socket. And Read reads into a borrowed buffer, so
+// that an idle connection holds none, and hands out one TLS record at a time:
+// crypto/tls keeps a buffer as large as the most it ever got from one Read.
 type sock struct {
 	net.Conn
 	raw syscall.RawConn // nil where there is no descriptor; then all writing is left to Drain
@@ -60,8 +60,8 @@ func newSock(c net.Conn) *sock {
 
 // Read implements net.Conn.
 func (s *sock) Read(p []byte) (int, error) {
-	if !s.records || len(p) == 0 {
-		return s.Conn.Read(p)
+	if len(p) == 0 {
+		return 0, nil
 	}
 	if s.in == nil {
 		if err := s.fill(); err != nil {
@@ -70,6 +70,10 @@ func (s *sock) Read(p []byte) (int, error) {
 	}
 	rest := (*s.in)[s.off:]
 	rest = rest[:min(len(rest), len(p))]
+	if !s.records {
+		s.used(copy(p, rest))
+		return len(rest), nil
+	}
 	n := 0
 	if s.left == 0 { // RFC 8446 §5.1: type, version, length
 		n = copy(s.hdr[s.hn:], rest)
@@ -83,10 +87,14 @@ func (s *sock) Read(p []byte) (int, error) {
 	s.left -= body
 	n += body
 	copy(p, rest[:n])
+	s.used(n)
+	return n, nil
+}
+
+func (s *sock) used(n int) {
 	if s.off += n; s.off == len(*s.in) {
 		s.release()
 	}
-	return n, nil
 }
 
 // fill reads what the kernel has into a borrowed buffer; none is held while it waits.

@@ -33,6 +33,7 @@ type tcpLink struct {
 	tls    *tls.Conn // nil before TLS; set by the goroutine that negotiates
 	secure atomic.Bool
 	reader *xmlstream.Reader
+	more   bool // there may be input above the socket
 	meter  Meter
 	addr   string
 }
@@ -86,15 +87,27 @@ func (l *tcpLink) handshake(c *tls.Config) error {
 	return nil
 }
 
-// Read is the input of the XML reader.
-func (l *tcpLink) Read(p []byte) (n int, err error) {
+// Wait implements Link.
+func (l *tcpLink) Wait() error {
+	if l.more || l.sock.in != nil {
+		return nil
+	}
 	if l.meter != nil {
 		if err := l.meter.BeforeRead(l.reader.Inside()); err != nil {
-			return 0, err
+			return err
 		}
+	}
+	return l.sock.fill()
+}
+
+// Read is the input of the XML reader.
+func (l *tcpLink) Read(p []byte) (n int, err error) {
+	if err := l.Wait(); err != nil {
+		return 0, err
 	}
 	if l.tls != nil {
 		n, err = l.tls.Read(p)
+		l.more = n == len(p) // crypto/tls may hold the rest of a record
 	} else {
 		n, err = l.sock.Read(p)
 	}
