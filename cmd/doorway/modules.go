@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/mod/blocking"
 	"doorway/xmpp/mod/carbons"
 	"doorway/xmpp/mod/disco"
 	"doorway/xmpp/mod/offline"
@@ -18,6 +22,7 @@ import (
 // in which they load.
 type modules struct {
 	roster   *roster.Module
+	blocking *blocking.Module
 	presence *presence.Module
 	offline  *offline.Module
 	list     []xmpp.Module
@@ -26,10 +31,12 @@ type modules struct {
 func newModules() modules {
 	var m modules
 	m.roster = roster.New(nil)
-	m.presence = presence.New(m.roster)
+	m.blocking = blocking.New(m.roster)
+	m.presence = presence.New(m.blocking.Subscriptions())
 	m.offline = offline.New(offline.Config{})
 	m.list = []xmpp.Module{
 		m.roster,
+		m.blocking,
 		m.presence,
 		m.offline,
 		carbons.New(),
@@ -39,4 +46,15 @@ func newModules() modules {
 		entitytime.New(time.Now),
 	}
 	return m
+}
+
+// purge takes away what the modules keep of an account that was removed.
+func (m modules) purge(account jid.JID) error {
+	errs := []error{m.roster.Purge(context.Background(), account)}
+	for _, x := range m.list {
+		if p, ok := x.(interface{ Purge(jid.JID) error }); ok {
+			errs = append(errs, p.Purge(account))
+		}
+	}
+	return errors.Join(errs...)
 }

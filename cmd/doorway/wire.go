@@ -149,8 +149,7 @@ func (s *server) removed(local string) {
 	for _, session := range s.router.Sessions(j) {
 		session.Close(&stanza.StreamError{Condition: "not-authorized", Text: "This account was removed."})
 	}
-	err = errors.Join(s.modules.roster.Purge(context.Background(), j), s.modules.offline.Purge(j))
-	if err != nil {
+	if err := s.modules.purge(j); err != nil {
 		s.log.Error("account not wholly removed", "comp", "people", "user", j.String(), "err", err)
 	}
 }
