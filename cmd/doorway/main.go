@@ -44,6 +44,7 @@ func commands() []command {
 	return []command{
 		{"run", "--config FILE", "run the server", runServer},
 		{"check", "--config FILE", "check the configuration and say what it means", runCheck},
+		{"reload", "", "read the configuration again and say what needs a restart", runReload},
 		{"demo", "[--dir DIR] [--json] [--ephemeral]", "run a server on loopback with three people and an emulated modem", runDemo},
 		{"user add", "NAME [--name TEXT]", "create an account; the password comes from the prompt or stdin", runUserAdd},
 		{"user list", "", "list accounts", runUserList},

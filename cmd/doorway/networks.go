@@ -33,14 +33,13 @@ func (s *server) constructSMS() error {
 		Country: s.cfg.SMS.Country, Modems: drivers, MaxParts: s.cfg.SMS.MaxParts,
 		International: s.cfg.SMS.Foreign, Premium: s.cfg.SMS.Premium,
 	})
-	recipients, err := smsRecipients(s.cfg)
-	if err != nil {
+	if _, err := smsRecipients(s.cfg); err != nil {
 		return err
 	}
 	b, err := bridge.New(bridge.Config{
 		Network: s.sms, Domain: s.cfg.SMSDomain(), Host: s.router,
 		Table: s.store.Table("bridge"), NetworkTable: s.store.Table("sms"), Outbox: s.queue,
-		DefaultRecipients: func() []jid.JID { return recipients },
+		DefaultRecipients: s.recipients,
 		Version:           version, Log: s.log, Now: time.Now,
 	})
 	if err != nil {

@@ -28,5 +28,6 @@ func runServer(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	s.group.Add(task("reload", s.onHangup))
 	return s.run(ctx)
 }

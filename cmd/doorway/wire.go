@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"doorway/gateway/api"
@@ -36,7 +37,8 @@ import (
 // server is everything, put together. The order of construction is the order
 // of start; the stop goes backwards.
 type server struct {
-	cfg     *config.Config
+	cfg     *config.Config                // as it was at the start
+	live    atomic.Pointer[config.Config] // as the last reload left it
 	log     *slog.Logger
 	health  *health.Health
 	group   *supervise.Group
@@ -58,6 +60,9 @@ type server struct {
 	strict bool   // a listener that cannot be had ends the program (demo)
 	ready  func() // called once all listeners were tried
 
+	serving   atomic.Bool // READY was said
+	reloading sync.Mutex  // one reload at a time
+
 	mu    sync.Mutex // guards addrs
 	addrs map[string]string
 }
@@ -74,6 +79,7 @@ func task(name string, run func(context.Context) error) supervise.Task {
 // newServer constructs everything and starts nothing but what Open does.
 func newServer(cfg *config.Config, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, health: health.New(time.Now), started: time.Now(), addrs: map[string]string{}}
+	s.live.Store(cfg)
 	s.group = supervise.New(log, s.health)
 	var err error
 	if s.ports, err = newListeners(log, s.health); err != nil {
@@ -162,6 +168,7 @@ func (s *server) constructDoors() error {
 	control.Queue(s.control, s.queue)
 	control.Modems(s.control, s.modemStatus)
 	control.SMS(s.control, s.sms, s.queue, s.cfg.Domain)
+	control.Handle(s.control, "reload", func(context.Context, struct{}) (reloaded, error) { return s.reload() })
 	socket, err := control.Listen(s.cfg.Data)
 	if err != nil {
 		return err
@@ -222,6 +229,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	s.group.Add(task("ready", func(context.Context) error {
 		s.ports.tried.Wait()
 		notify.Ready()
+		s.serving.Store(true)
 		s.log.Info("doorway is ready", "comp", "doorway", "version", version, "domain", s.cfg.Domain)
 		if s.ready != nil {
 			s.ready()

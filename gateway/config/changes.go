@@ -5,27 +5,31 @@ import (
 	"reflect"
 )
 
-// Change is one key that two snapshots disagree on.
-type Change struct {
-	Key string // as a person writes it: "sms.country", "[[modem]]"
-	// Live says that a running doorway can take the new value over; without
-	// it the key waits for a restart.
-	Live bool
+// Reload returns the snapshot that a doorway which was started with c can run
+// on once next has been read: the administrators, sms.recipients and the
+// names of certificate files are taken from next, everything else waits for a
+// restart and stays as in c. The own CA and configured files do not replace
+// each other. With another domain nothing is taken: every address in next
+// means something else.
+func (c *Config) Reload(next *Config) *Config {
+	r := *c
+	if next.Domain != c.Domain {
+		return &r
+	}
+	r.Admins, r.adminJIDs, r.SMS.Recipients = next.Admins, next.adminJIDs, next.SMS.Recipients
+	if c.XMPP.Certificate != "" && next.XMPP.Certificate != "" {
+		r.XMPP.Certificate, r.XMPP.Key = next.XMPP.Certificate, next.XMPP.Key
+	}
+	return &r
 }
 
-// Changes compares a snapshot with a later one, in the order of the sections.
-// Key is a whole section [[…]] where sections can be added. With another
-// domain nothing is live: every address in the file means something else.
-func Changes(old, new *Config) []Change {
-	live := map[string]bool{"admins": true, "sms.recipients": true}
-	if old.XMPP.Certificate != "" && new.XMPP.Certificate != "" {
-		live["xmpp.certificate"], live["xmpp.key"] = true, true
-	}
-	var list []Change
-	walk(reflect.ValueOf(*old), reflect.ValueOf(*new), "", func(key string) {
-		list = append(list, Change{Key: key, Live: live[key] && old.Domain == new.Domain})
-	})
-	return list
+// Changes lists the keys that two snapshots disagree on, in the order of the
+// sections and as a person writes them: "sms.country"; "[[modem]]" where
+// sections can be added.
+func Changes(old, new *Config) []string {
+	keys := []string{}
+	walk(reflect.ValueOf(*old), reflect.ValueOf(*new), "", func(key string) { keys = append(keys, key) })
+	return keys
 }
 
 func walk(a, b reflect.Value, prefix string, differs func(key string)) {

@@ -26,24 +26,30 @@ func TestChanges(t *testing.T) {
 		{"from the own CA", "", tls(pem["b.pem"]), []string{"!xmpp.certificate", "!xmpp.key"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			start, next := parse(t, minimal+c.old), parse(t, minimal+c.new)
+			runs := start.Reload(next)
 			var got []string
-			for _, ch := range Changes(parse(t, minimal+c.old), parse(t, minimal+c.new)) {
-				mark := "!"
-				if ch.Live {
-					mark = ""
+			for _, key := range Changes(start, next) {
+				if slices.Contains(Changes(runs, next), key) {
+					key = "!" + key
 				}
-				got = append(got, mark+ch.Key)
+				got = append(got, key)
 			}
 			if !slices.Equal(got, c.want) {
 				t.Errorf("changes %q, want %q", got, c.want)
 			}
+			if again := start.Reload(start); len(Changes(start, again)) != 0 || len(Changes(start.Reload(next).Reload(start), start)) != 0 {
+				t.Errorf("going back leaves %q", Changes(again, start))
+			}
 		})
 	}
-	moved := strings.Replace(minimal, "office.example", "other.example", 1) + "admins = [\"a@other.example\"]\n"
-	for _, ch := range Changes(parse(t, minimal), parse(t, moved)) {
-		if ch.Live {
-			t.Errorf("%s is live although the domain changed", ch.Key)
-		}
+	start := parse(t, minimal)
+	moved := parse(t, strings.Replace(minimal, "office.example", "other.example", 1)+"admins = [\"a@other.example\"]\n")
+	if got := Changes(start, start.Reload(moved)); len(got) != 0 {
+		t.Errorf("%q were taken from a file of another domain", got)
+	}
+	if got := start.Reload(parse(t, minimal+"admins = [\"bob@office.example\"]\n")).AdminJIDs(); len(got) != 1 || got[0].String() != "bob@office.example" {
+		t.Errorf("administrators %v", got)
 	}
 }
 
