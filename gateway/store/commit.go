@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -28,15 +29,22 @@ const aliveEvery = 5 * time.Minute
 // dbFile is one database with its queue of changes.
 type dbFile struct {
 	name    string
-	db      *bbolt.DB
+	path    string
+	opts    *bbolt.Options
+	alloc   int
 	max     int           // Options.MaxSize
 	linger  time.Duration // how long the first change of a batch waits for company
 	wake    chan struct{} // holds one token when there is something to look at
 	clock   func() time.Time
 	tryEach time.Duration // aliveEvery
 
-	commitMu sync.Mutex // held by whoever commits
-	broken   error      // guarded by commitMu; bbolt panicked while writing
+	// Locks are taken in this order; mu is the last.
+	upkeep   sync.Mutex   // held by a copy or a compaction
+	commitMu sync.Mutex   // held by whoever commits; guards what follows
+	broken   error        // bbolt panicked while writing
+	trail    *trail       // not nil while a compaction follows
+	swap     sync.RWMutex // held by reads; a compaction changes db under both
+	db       *bbolt.DB
 
 	mu      sync.Mutex // guards what follows
 	running bool
@@ -46,13 +54,15 @@ type dbFile struct {
 	queue   []*request
 	queued  int // changes in urgent and queue
 	bytes   int
+	maxWait int // maxQueued
 	rows    map[*Table]map[string]*pending
 	stats   Stats
 }
 
-func newFile(name string, db *bbolt.DB, maxSize int) *dbFile {
+func newFile(path string, db *bbolt.DB, opts *bbolt.Options) *dbFile {
 	return &dbFile{
-		name: name, db: db, max: maxSize,
+		name: filepath.Base(path), path: path, db: db, opts: opts, max: opts.MaxSize, alloc: db.AllocSize,
+		maxWait: maxQueued,
 		wake:    make(chan struct{}, 1),
 		clock:   time.Now,
 		tryEach: aliveEvery,
@@ -231,27 +241,51 @@ func (f *dbFile) transact(requests []*request, alive []byte, maxSize int) error 
 		return f.broken
 	}
 	f.db.MaxSize = maxSize // read by the writer only, and that is us
+	var applied []change
 	err := guarded(func() error {
-		return f.db.Update(func(tx *bbolt.Tx) error { return f.apply(tx, requests, alive) })
+		return f.db.Update(func(tx *bbolt.Tx) (err error) {
+			applied, err = f.apply(tx, requests, alive)
+			return err
+		})
 	})
 	var p *panicked
 	if errors.As(err, &p) {
+		f.suspect()
 		f.broken = &Error{
-			Text: fmt.Sprintf("%s is damaged (%v) and takes no more changes. Stop doorway and put the newest backup in its place.", f.name, p),
+			Text: fmt.Sprintf("%s is damaged (%v) and takes no more changes. Restart doorway: it looks for a good copy when it starts.", f.name, p),
 			Err:  fmt.Errorf("commit %s: %w", f.name, p),
 		}
 		return f.broken
 	}
+	if errors.Is(err, berrors.ErrMaxSizeReached) {
+		return f.full(err)
+	}
 	if err != nil {
 		return fmt.Errorf("commit %s: %w", f.name, err)
+	}
+	if f.trail != nil {
+		f.trail.add(applied)
 	}
 	return nil
 }
 
-func (f *dbFile) apply(tx *bbolt.Tx, requests []*request, alive []byte) error {
+// full is the refusal of a file that has reached its limit.
+func (f *dbFile) full(err error) error {
+	what := "Take away messages and jobs that nobody needs: `doorway queue list` shows the jobs, and offline messages go when their owners log in."
+	if f.linger > 0 {
+		what = "To begin a new one, stop doorway and move the file away."
+	}
+	return &Error{
+		Text: fmt.Sprintf("%s is full: it has reached its limit of %d MB and takes nothing new. %s", f.name, f.max>>20, what),
+		Err:  fmt.Errorf("commit %s: %w: %w", f.name, ErrFull, err),
+	}
+}
+
+// apply makes the changes and, for a compaction that follows, lists them.
+func (f *dbFile) apply(tx *bbolt.Tx, requests []*request, alive []byte) (applied []change, err error) {
 	if alive != nil {
 		if err := tx.Bucket([]byte(metaBucket)).Put([]byte(keyAlive), alive); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	buckets := make(map[*Table]*bbolt.Bucket)
@@ -269,24 +303,32 @@ func (f *dbFile) apply(tx *bbolt.Tx, requests []*request, alive []byte) error {
 			f.mu.Lock()
 			skip := f.overtaken(r, c)
 			f.mu.Unlock()
-			var err error
-			switch {
-			case skip:
-			case c.seq != 0:
-				if b.Sequence() < c.seq {
-					err = b.SetSequence(c.seq)
-				}
-			case c.delete:
-				err = b.Delete([]byte(c.key))
-			default:
-				err = b.Put([]byte(c.key), c.val)
+			if skip {
+				continue
 			}
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.t.name, err)
+			if err := c.put(b); err != nil {
+				return nil, fmt.Errorf("%s: %w", c.t.name, err)
+			}
+			if f.trail != nil {
+				applied = append(applied, *c)
 			}
 		}
 	}
-	return nil
+	return applied, nil
+}
+
+// put makes the change in its bucket.
+func (c *change) put(b *bbolt.Bucket) error {
+	switch {
+	case c.seq != 0:
+		if b.Sequence() < c.seq {
+			return b.SetSequence(c.seq)
+		}
+		return nil
+	case c.delete:
+		return b.Delete([]byte(c.key))
+	}
+	return b.Put([]byte(c.key), c.val)
 }
 
 // settle takes a batch out of what callers see as queued and tells them.
@@ -342,15 +384,15 @@ func (f *dbFile) check() error {
 	if closed {
 		return ErrClosed
 	}
-	return guarded(func() error {
-		return f.db.View(func(tx *bbolt.Tx) error {
-			var errs []error
-			for err := range tx.Check() {
-				errs = append(errs, err)
-			}
-			return errors.Join(errs...)
-		})
-	})
+	return f.view(checkPages)
+}
+
+// view runs a read transaction. It must be short: growth beyond the mapped
+// size waits for it, and so does a compaction.
+func (f *dbFile) view(fn func(tx *bbolt.Tx) error) error {
+	f.swap.RLock()
+	defer f.swap.RUnlock()
+	return guarded(func() error { return f.db.View(fn) })
 }
 
 // close commits what is queued and closes the file.
@@ -364,6 +406,8 @@ func (f *dbFile) close() error {
 	f.closed = true
 	f.mu.Unlock()
 	f.drain() // what came between the two
+	f.upkeep.Lock()
+	defer f.upkeep.Unlock()
 	f.commitMu.Lock()
 	defer f.commitMu.Unlock()
 	if f.broken != nil {

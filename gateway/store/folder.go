@@ -74,7 +74,9 @@ func lockFolder(dir string) (*os.File, error) {
 			Err:  fmt.Errorf("lock %s: %w", path, ErrLocked),
 		}
 	}
-	err = f.Truncate(0)
+	if err = likeFolder(path); err == nil {
+		err = f.Truncate(0)
+	}
 	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
@@ -92,7 +94,7 @@ func openFile(path string, c class, o *bbolt.Options) (*bbolt.DB, error) {
 			return nil, fmt.Errorf("make %s: %w", path, err)
 		}
 	}
-	db, err := openGuarded(path, o)
+	db, err := openDB(path, o, c.alloc())
 	if err != nil {
 		return nil, damaged(path, err)
 	}
@@ -121,7 +123,7 @@ func createFile(path string, c class, o *bbolt.Options) error {
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	db, err := openGuarded(tmp, o)
+	db, err := openDB(tmp, o, c.alloc())
 	if err != nil {
 		return err
 	}
@@ -210,6 +212,21 @@ func copyFile(db *bbolt.DB, path string) error {
 	return syncFolder(filepath.Dir(path))
 }
 
+// openDB opens a file for use, on a machine short of address space with a
+// smaller map.
+func openDB(path string, o *bbolt.Options, alloc int) (*bbolt.DB, error) {
+	db, err := openGuarded(path, o)
+	if errors.Is(err, unix.ENOMEM) && o.InitialMmapSize > 0 {
+		small := *o
+		small.InitialMmapSize = 0
+		db, err = openGuarded(path, &small)
+	}
+	if err == nil {
+		db.AllocSize = alloc
+	}
+	return db, err
+}
+
 // openGuarded is bbolt.Open, which panics on damaged pages and faults where a
 // truncated file is mapped.
 func openGuarded(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
@@ -237,12 +254,20 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
+// damaged makes a sentence of what keeps a file from being opened.
 func damaged(path string, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return &Error{Text: fmt.Sprintf("%s cannot be opened: %v. Run doorway as the user that owns it.", path, cause(err)), Err: err}
 	}
+	if !isDamage(path, err) {
+		return &Error{Text: fmt.Sprintf("%s cannot be opened: %v. Look at the disk and its free space, then start again.", path, cause(err)), Err: fmt.Errorf("open %s: %w", path, err)}
+	}
 	return &Error{
-		Text: fmt.Sprintf("%s cannot be read, it seems to be damaged (%v). Stop doorway, keep the file for inspection and put the newest backup in its place.", path, cause(err)),
+		Text: fmt.Sprintf("%s cannot be read, it is damaged (%v), and there is no good copy of it. Put a backup in its place with `doorway restore FILE`, or move the data folder away to start with an empty box.", path, cause(err)),
 		Err:  fmt.Errorf("open %s: %w: %w", path, ErrDamaged, err),
 	}
 }

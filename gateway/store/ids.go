@@ -69,13 +69,11 @@ func (t *Table) reservation() *request {
 // again.
 func reserveAll(tables []*Table) error {
 	f := tables[0].f
-	err := guarded(func() error {
-		return f.db.View(func(tx *bbolt.Tx) error {
-			for _, t := range tables {
-				t.highest = tx.Bucket([]byte(t.name)).Sequence()
-			}
-			return nil
-		})
+	err := f.view(func(tx *bbolt.Tx) error {
+		for _, t := range tables {
+			t.highest = tx.Bucket([]byte(t.name)).Sequence()
+		}
+		return nil
 	})
 	if err != nil {
 		return err

@@ -1,5 +1,15 @@
 package store
 
+import "fmt"
+
+// maxQueued is how many bytes of changes may wait for the disk in one file,
+// rowCost what a change takes beside its key and value. A disk that does not
+// answer must not fill the memory: what comes after is refused.
+const (
+	maxQueued = 32 << 20
+	rowCost   = 256
+)
+
 // change is one row of a request.
 type change struct {
 	t      *Table
@@ -35,6 +45,13 @@ func (f *dbFile) enqueue(r *request) (running bool, err error) {
 	defer f.mu.Unlock()
 	if f.closed {
 		return false, ErrClosed
+	}
+	// Urgent requests and reservations of ids are few and small.
+	if waiting := f.bytes + f.queued*rowCost; !r.urgent && r.bytes > 0 && waiting > 0 && waiting+r.bytes+len(r.changes)*rowCost > f.maxWait {
+		return false, &Error{
+			Text: fmt.Sprintf("The disk does not keep up: %d changes of %s wait to be written. Try again later; if this stays, look at the disk.", f.queued, f.name),
+			Err:  fmt.Errorf("queue change of %s: %d bytes wait: %w", f.name, waiting, ErrOverload),
+		}
 	}
 	f.order++
 	r.order = f.order

@@ -22,6 +22,14 @@ const (
 	archive              // churns, may be trimmed or dropped; commits may linger
 )
 
+// alloc is by how much a file of the class grows.
+func (c class) alloc() int {
+	if c == archive {
+		return archiveAlloc
+	}
+	return stateAlloc
+}
+
 // archiveLinger is how long a change of the archive waits for company. A chat
 // acknowledgement hangs on it, so it stays below what a person notices.
 const archiveLinger = 100 * time.Millisecond

@@ -13,7 +13,11 @@
 // ended), Write commits in the caller's goroutine, and Later waits for the
 // next Write, Run or Close.
 //
-// Left out: compaction, backups other than the copy before a migration.
+// Upkeep goes on beside the commits: Copy writes a verified copy of state.db
+// for a backup, Compact writes a sparse file anew. A damaged state.db is
+// replaced at the start by the newest good copy, a damaged archive.db by an
+// empty one; Recovered tells of it. Backup files, their schedule and the
+// warnings are gateway/backup's.
 //
 // Goroutines: Run starts one committer for each file and waits for both.
 package store
@@ -24,6 +28,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -43,6 +48,10 @@ var (
 	ErrNewer   = errors.New("schema newer than this program")
 	ErrDamaged = errors.New("database damaged")
 	ErrClosed  = errors.New("store closed")
+	// ErrFull: the file has reached MaxSize; only deletions are taken.
+	ErrFull = errors.New("database full")
+	// ErrOverload: too much waits for the disk already (64 MiB in both files).
+	ErrOverload = errors.New("too many changes wait for the disk")
 )
 
 // Error is an error with a sentence for the person who runs the box. Err
@@ -59,7 +68,13 @@ func (e *Error) Unwrap() error { return e.Err }
 type Options struct {
 	NoSync  bool // tests only
 	MaxSize int  // bytes of each file, 0: 512 MiB
+	// Fallbacks lists further copies of state.db, such as nightly backups, when
+	// the file is damaged; may be nil.
+	Fallbacks func() []Fallback
 }
+
+// names of the files, by class.
+var names = [2]string{state: "state.db", archive: "archive.db"}
 
 // Store is the pair of files state.db and archive.db in one folder, locked by
 // one process. Safe for concurrent use.
@@ -67,6 +82,8 @@ type Store struct {
 	lock   *os.File
 	files  [2]*dbFile // by class
 	tables map[string]*Table
+
+	recovered []Recovery
 }
 
 // Open locks the folder, opens or creates the files, and runs the
@@ -92,47 +109,89 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 func (s *Store) open(dir string, o Options) error {
-	names := [2]string{state: "state.db", archive: "archive.db"}
 	// state.db is made first, so an archive on its own means that the precious
 	// file went missing; starting afresh would hide that.
 	if !exists(filepath.Join(dir, names[state])) && exists(filepath.Join(dir, names[archive])) {
 		return &Error{
-			Text: fmt.Sprintf("In %s there is an archive.db but no state.db. Put state.db back from a backup, or move archive.db away to start with an empty box.", dir),
+			Text: fmt.Sprintf("In %s there is an archive.db but no state.db. Put state.db back with `doorway restore FILE` from a backup, or move archive.db away to start with an empty box.", dir),
 			Err:  fmt.Errorf("open %s: %w", filepath.Join(dir, names[state]), os.ErrNotExist),
 		}
 	}
 	for c, name := range names {
-		opt := &bbolt.Options{
-			Timeout:      time.Second,
-			FreelistType: bbolt.FreelistMapType,
-			MaxSize:      o.MaxSize,
-			NoSync:       o.NoSync,
-			NoStatistics: true,
+		path := filepath.Join(dir, name)
+		err := s.openClass(path, class(c), o)
+		if err != nil && isDamage(path, err) {
+			if err := rescue(path, class(c), o, damaged(path, err)); err != nil {
+				return err
+			}
+			err = s.openClass(path, class(c), o)
 		}
-		db, err := openFile(filepath.Join(dir, name), class(c), opt)
 		if err != nil {
 			return err
 		}
-		f := newFile(name, db, o.MaxSize)
-		db.AllocSize = stateAlloc
-		if class(c) == archive {
-			db.AllocSize = archiveAlloc
-			f.linger = archiveLinger
+		if r, ok := readRecovery(s.files[c].db); ok {
+			s.recovered = append(s.recovered, r)
 		}
-		s.files[c] = f
 	}
-	var first [2][]*Table
+	tidy(dir)
+	return nil
+}
+
+// openClass opens one file with its tables. state.db is inspected first, so
+// that damage shows while a copy can still take its place; archive.db only
+// when damage was met in it, since it may be large.
+func (s *Store) openClass(path string, c class, o Options) error {
+	if exists(path) && (c == state || exists(path+suffixSuspect)) {
+		if err := inspectFile(path); err != nil {
+			return damaged(path, err)
+		}
+	}
+	opt := o.bolt()
+	db, err := openFile(path, c, opt)
+	if err != nil {
+		return err
+	}
+	f := newFile(path, db, opt)
+	if c == archive {
+		f.linger = archiveLinger
+	}
+	s.files[c] = f
+	var tables []*Table
 	for _, b := range schema {
-		t := &Table{f: s.files[b.class], name: b.name, ordered: b.ordered}
-		s.tables[b.name] = t
-		first[b.class] = append(first[b.class], t)
-	}
-	for _, tables := range first {
-		if err := reserveAll(tables); err != nil {
-			return damaged(filepath.Join(dir, tables[0].f.name), err)
+		if b.class == c {
+			t := &Table{f: f, name: b.name, ordered: b.ordered}
+			s.tables[b.name] = t
+			tables = append(tables, t)
 		}
+	}
+	if err := reserveAll(tables); err != nil {
+		return damaged(path, err)
+	}
+	if f.broken != nil {
+		return f.broken
 	}
 	return nil
+}
+
+// bolt returns the options of bbolt.
+func (o Options) bolt() *bbolt.Options {
+	return &bbolt.Options{
+		Timeout:         time.Second,
+		FreelistType:    bbolt.FreelistMapType,
+		MaxSize:         o.MaxSize,
+		InitialMmapSize: mapSize(o.MaxSize),
+		NoSync:          o.NoSync,
+	}
+}
+
+// mapSize is how much address space is mapped for a file. A writer that has to
+// map more waits for every reader, a backup among them, so it is all at once
+// where address space costs nothing.
+func mapSize(maxSize int) int {
+	if strconv.IntSize == 32 {
+		return min(maxSize, maxMapped32)
+	}
+	return maxSize
 }
 
 // Run is the group committer; every Write and Later waits for it. It returns
@@ -227,6 +286,7 @@ type Stats struct {
 	Commits, Changes uint64
 	LastCommit       time.Time
 	Queued           int   // changes that wait for a commit
+	QueuedBytes      int   // their keys and values
 	Err              error // the last commit's failure, nil when well
 }
 
@@ -238,6 +298,7 @@ func (s *Store) Stats() Stats {
 		sum.Commits += f.stats.Commits
 		sum.Changes += f.stats.Changes
 		sum.Queued += f.queued
+		sum.QueuedBytes += f.bytes
 		if f.stats.LastCommit.After(sum.LastCommit) {
 			sum.LastCommit = f.stats.LastCommit
 		}

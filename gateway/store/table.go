@@ -42,14 +42,12 @@ func (t *Table) Get(key string, v any) (bool, error) {
 	t.f.mu.Unlock()
 	var raw []byte
 	found := false
-	err := guarded(func() error {
-		return t.f.db.View(func(tx *bbolt.Tx) error {
-			k, val := tx.Bucket([]byte(t.name)).Cursor().Seek([]byte(key))
-			if found = k != nil && string(k) == key; found {
-				raw = append([]byte{}, val...)
-			}
-			return nil
-		})
+	err := t.f.view(func(tx *bbolt.Tx) error {
+		k, val := tx.Bucket([]byte(t.name)).Cursor().Seek([]byte(key))
+		if found = k != nil && string(k) == key; found {
+			raw = append([]byte{}, val...)
+		}
+		return nil
 	})
 	if err != nil {
 		return false, t.readError(err)
@@ -63,6 +61,9 @@ func (t *Table) Get(key string, v any) (bool, error) {
 func (t *Table) readError(err error) error {
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		err = ErrClosed
+	}
+	if errors.Is(err, ErrDamaged) {
+		t.f.suspect()
 	}
 	return fmt.Errorf("read %s: %w", t.name, err)
 }
@@ -185,6 +186,8 @@ func (t *Table) page(from, to string, reverse bool, limit int) (rows []row, more
 	if to != "" && from >= to {
 		return nil, false, nil
 	}
+	t.f.swap.RLock()
+	defer t.f.swap.RUnlock()
 	err = guarded(func() error {
 		// The transaction begins under mu: a change leaves f.rows only after it
 		// is in the file, so none can be missed between the two.
