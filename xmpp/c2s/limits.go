@@ -38,6 +38,10 @@ type Limits struct {
 	Trim time.Duration
 }
 
+// Effective is l with the defaults in place of zero fields: what a Server made
+// with l enforces.
+func (l Limits) Effective() Limits { return l.withDefaults() }
+
 func (l Limits) withDefaults() Limits {
 	number(&l.Unauthenticated, 1024)
 	number(&l.PerAddress, 128)
