@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"doorway/xmpp"
+	"doorway/xmpp/c2s"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/blocking"
 	"doorway/xmpp/mod/carbons"
@@ -13,7 +14,9 @@ import (
 	"doorway/xmpp/mod/offline"
 	"doorway/xmpp/mod/ping"
 	"doorway/xmpp/mod/presence"
+	"doorway/xmpp/mod/private"
 	"doorway/xmpp/mod/roster"
+	"doorway/xmpp/mod/streamlimits"
 	entitytime "doorway/xmpp/mod/time"
 	softwareversion "doorway/xmpp/mod/version"
 )
@@ -28,8 +31,12 @@ type modules struct {
 	list     []xmpp.Module
 }
 
+// clientLimits is what client streams are held to, and told.
+func clientLimits() c2s.Limits { return c2s.Limits{} }
+
 func newModules() modules {
 	var m modules
+	limits := clientLimits().Effective()
 	m.roster = roster.New(nil)
 	m.blocking = blocking.New(m.roster)
 	m.presence = presence.New(m.blocking.Subscriptions())
@@ -44,6 +51,8 @@ func newModules() modules {
 		ping.New(m.roster),
 		softwareversion.New(version),
 		entitytime.New(time.Now),
+		private.New(),
+		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),
 	}
 	return m
 }
