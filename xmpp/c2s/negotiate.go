@@ -149,9 +149,16 @@ func (n *negotiation) open() error {
 	n.mu.Lock()
 	n.lang = strings.Clone(h.Lang)
 	n.mu.Unlock()
-	if err := n.respond(h.To); err != nil {
-		return err
+	b := n.respond(h.To)
+	err = n.greet(&t, to, version)
+	if err == nil {
+		b = n.link.AppendXML(b, n.features())
 	}
+	return errors.Join(err, n.emit(b))
+}
+
+// greet checks what the client's header asks for.
+func (n *negotiation) greet(t *xmlstream.Token, to, version string) error {
 	switch {
 	case t.Kind != xmlstream.StreamOpen || t.Name.Space != nsStream:
 		return &stanza.StreamError{Condition: "invalid-namespace"} // RFC 6120 §4.8.1
@@ -166,20 +173,19 @@ func (n *negotiation) open() error {
 	case !n.srv.domain(to):
 		return &stanza.StreamError{Condition: "host-unknown"}
 	}
-	return n.write(n.features())
+	return nil
 }
 
 // serverLang is the language of what the server itself says.
 const serverLang = "en"
 
-// respond sends our header, once for each stream.
-func (n *negotiation) respond(to string) error {
+// respond begins our side of the stream, once: nil when that has been done.
+func (n *negotiation) respond(to string) []byte {
 	if n.opened {
 		return nil
 	}
 	n.opened = true
-	h := Header{ID: rand.Text(), From: n.srv.cfg.Domain, To: to, Lang: serverLang}
-	return n.emit(n.link.AppendOpen(nil, h))
+	return n.link.AppendOpen(nil, Header{ID: rand.Text(), From: n.srv.cfg.Domain, To: to, Lang: serverLang})
 }
 
 // write sends XML and waits until it has been sent.
@@ -295,10 +301,7 @@ func (n *negotiation) reject(err error) {
 	n.state = parted
 	n.mu.Unlock()
 	// RFC 6120 §4.9.1.2: the header comes first, whatever was wrong.
-	if n.respond("") != nil {
-		return
-	}
-	var b []byte
+	b := n.respond("")
 	if e != nil {
 		b = n.link.AppendXML(b, e.XML())
 	}
