@@ -49,6 +49,7 @@ type part struct {
 	Raw      string           `json:"raw,omitempty"`    // the modem's words
 	Plain    bool             `json:"plain,omitempty"`  // optional fields were taken out
 	Report   int              `json:"report,omitempty"` // 1 + TP-Status of the last report
+	SCTS     time.Time        `json:"scts,omitzero"`    // its time of acceptance by the service centre
 }
 
 const journalVersion = 1

@@ -79,6 +79,8 @@ type keeper struct {
 	reports []report
 	lates   []post
 	tells   []post
+	settled []report     // final reports that found their part, lately
+	busy    []pdu.Number // recipients of texts whose references may not be known yet
 	swept   time.Time
 }
 
@@ -126,6 +128,7 @@ func (k *keeper) adopt(job transports.Job, now time.Time) error {
 		k.s.env.Log.Error("sms journal unreadable", "comp", "sms", "job", job.ID, "err", err)
 		return nil
 	}
+	k.recall(j, now)
 	final := job.State == transports.Failed || job.State == transports.Expired || job.State == transports.Cancelled || job.State == transports.Delivered
 	if !final && j.recover(now) {
 		_, err := k.s.env.Outbox.Update(context.Background(), job.ID, func(q *transports.Job) bool {
@@ -188,6 +191,10 @@ func (k *keeper) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		for _, p := range k.s.posts.take() {
 			k.take(p)
+		}
+		k.busy = k.s.busyNumbers()
+		if k.s.posts.waiting() {
+			continue // a job may have been let go between the two: it is among these
 		}
 		now := k.s.env.Now()
 		k.settle(ctx, now)

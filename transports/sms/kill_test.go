@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,8 +36,16 @@ func TestKilledAnywhere(t *testing.T) {
 				}
 				last := life == 3
 				left, dead := rng.IntN(14), make(chan crash, 1)
+				var mu sync.Mutex // guards left, killed
 				killed := false
+				gone := func() bool {
+					mu.Lock()
+					defer mu.Unlock()
+					return killed
+				}
 				point := func() bool {
+					mu.Lock()
+					defer mu.Unlock()
 					if last || killed {
 						return !killed
 					}
@@ -54,7 +63,7 @@ func TestKilledAnywhere(t *testing.T) {
 					n++
 					body := fmt.Sprintf("%d-%d %s", seed, n, strings.Repeat("x", rng.IntN(400)))
 					id := h.send(body)
-					if !killed { // else the sender was not told that the gateway has it
+					if !gone() { // else the sender was not told that the gateway has it
 						ids, bodies[id] = append(ids, id), body
 					}
 				}
@@ -62,8 +71,10 @@ func TestKilledAnywhere(t *testing.T) {
 				if last {
 					pass(2 * time.Hour) // what was refused for a while has been tried again
 				}
-				if !last && !killed {
+				if !last && !gone() {
+					mu.Lock()
 					killed = true
+					mu.Unlock()
 					dead <- crash{outbox.copy(), table.copy()}
 				}
 				var parts []string

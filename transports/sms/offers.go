@@ -23,10 +23,21 @@ func (m *mailbox[T]) put(v T) {
 	m.mu.Lock()
 	m.list = append(m.list, v)
 	m.mu.Unlock()
+	m.wake()
+}
+
+// wake has the reader look again.
+func (m *mailbox[T]) wake() {
 	select {
 	case m.kick <- struct{}{}:
 	default:
 	}
+}
+
+func (m *mailbox[T]) waiting() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.list) > 0
 }
 
 func (m *mailbox[T]) take() []T {

@@ -12,14 +12,19 @@ import (
 
 // match gives pending reports to their parts.
 func (k *keeper) match(ctx context.Context, now time.Time) {
+	k.settled = slices.DeleteFunc(k.settled, func(r report) bool { return now.Sub(r.at) > keepSettled })
 	k.reports = slices.DeleteFunc(k.reports, func(r report) bool {
 		id, part, ok := k.find(r, now)
 		switch {
+		case slices.ContainsFunc(k.settled, r.repeats):
 		case ok && k.s.held(id):
 			return false
 		case ok:
 			if !k.change(ctx, id, func(_ *transports.Job, j *journal) bool { return applyReport(&j.Parts[part], r, j.To, now) }) {
 				return false
+			}
+			if r.pdu.Status.Final() {
+				k.settled = append(k.settled, r)
 			}
 		case now.Sub(r.at) < keepReport:
 			return false // its part's reference may not be on disk yet
@@ -33,7 +38,8 @@ func (k *keeper) match(ctx context.Context, now time.Time) {
 
 // find looks for the part a report is about: same modem, same recipient, and the modem's reference where it is
 // known. The reference has 8 bits and comes again, so of several the one within its validity
-// counts, and then the one accepted nearest to the time the service centre gives (reference §1.6).
+// counts, and then the one accepted nearest to the time the service centre gives (reference §1.6). A part without a
+// known reference gets no report while another text to the same number is under way, whose reference may come to be this one.
 func (k *keeper) find(r report, now time.Time) (id uint64, part int, ok bool) {
 	var best struct {
 		known, within bool
@@ -43,6 +49,7 @@ func (k *keeper) find(r report, now time.Time) (id uint64, part int, ok bool) {
 		if !t.to.SameTail(r.pdu.To) {
 			continue
 		}
+		busy := slices.ContainsFunc(k.busy, t.to.SameTail)
 		for i := range t.parts {
 			p := &t.parts[i]
 			switch p.state {
@@ -58,7 +65,7 @@ func (k *keeper) find(r report, now time.Time) (id uint64, part int, ok bool) {
 			if !r.pdu.Time.IsZero() {
 				diff = r.pdu.Time.Sub(p.sent).Abs()
 			}
-			if !known && diff > time.Hour {
+			if !known && (diff > time.Hour || busy) {
 				continue
 			}
 			within := now.Before(p.until)
@@ -81,6 +88,24 @@ func (k *keeper) find(r report, now time.Time) (id uint64, part int, ok bool) {
 	return id, part, ok
 }
 
+// keepSettled is how long a repeated final report is recognised, so that it does not go to another part.
+const keepSettled = 24 * time.Hour
+
+// recall fills settled after a restart: the record of a report may have outlived the commit that applied it.
+func (k *keeper) recall(j *journal, now time.Time) {
+	for i := range j.Parts {
+		p := &j.Parts[i]
+		if p.Report > 0 && p.MR >= 0 && pdu.Status(p.Report-1).Final() && now.Sub(p.Accepted) <= keepSettled {
+			k.settled = append(k.settled, report{modem: p.Modem, at: now, pdu: pdu.StatusReport{MR: byte(p.MR), To: pduNumber(j.To), Time: p.SCTS}})
+		}
+	}
+}
+
+// repeats says that two reports are about the same part: same reference, recipient and time of acceptance.
+func (r report) repeats(o report) bool {
+	return r.modem == o.modem && r.pdu.MR == o.pdu.MR && r.pdu.To.SameTail(o.pdu.To) && r.pdu.Time.Equal(o.pdu.Time)
+}
+
 // applyReport changes a part after its report; false when the report says nothing new.
 func applyReport(p *part, r report, num string, now time.Time) bool {
 	switch p.State {
@@ -98,7 +123,7 @@ func applyReport(p *part, r report, num string, now time.Time) bool {
 	if done.IsZero() {
 		done = now
 	}
-	p.Report = 1 + int(r.pdu.Status)
+	p.Report, p.SCTS = 1+int(r.pdu.Status), r.pdu.Time
 	switch r.pdu.Status.Class() {
 	case pdu.Delivered:
 		p.State, p.Done, p.Reason, p.Class = transports.Delivered, done, "", ""

@@ -159,6 +159,32 @@ func TestReportReadBeforeTheMatchIsNotLost(t *testing.T) {
 	})
 }
 
+// TestReportThatOutlivesItsUseSettlesNobodyElse kills the gateway after a report was applied and before its record was deleted.
+func TestReportThatOutlivesItsUseSettlesNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0", answer{}, answer{class: modem.ClassAmbiguous, cms: 500})
+		h := start(t, p)
+		sure, unsure := h.send("one"), h.send("two")
+		p.report(t, 41, bob, pdu.StatusDelivered)
+		h.want(sure, transports.Delivered)
+		at := h.crash()
+		h.stop()
+		tpdu, err := pdu.EncodeStatusReport(pdu.StatusReport{MR: 41, To: pduNumber(bob), Time: time.Now(), Done: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := at.table.Write(map[string]any{"rep/x": reportRecord{V: 1, TPDU: tpdu, Modem: "gsm0", At: time.Now()}}); err != nil {
+			t.Fatal(err)
+		}
+		h = at.restart(t, newPeer("gsm0"))
+		defer h.stop()
+		h.want(unsure, transports.PossiblySent)
+		if h.table.keys("rep/") != 0 {
+			t.Error("the record is kept")
+		}
+	})
+}
+
 func TestConcatenationReferenceIsNotRepeatedAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPeer("gsm0")

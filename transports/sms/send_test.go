@@ -260,6 +260,27 @@ func TestReportSettlesPossiblySent(t *testing.T) {
 	})
 }
 
+// TestReportOfTheNextTextIsNotGivenToAnUnsureOne was seen when the gateway was killed again and again: the report of a
+// text that is under way came before its reference was on disk.
+func TestReportOfTheNextTextIsNotGivenToAnUnsureOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0", answer{class: modem.ClassAmbiguous, cms: 500}, answer{takes: 10 * time.Second})
+		h := start(t, p)
+		defer h.stop()
+		unsure := h.send("one")
+		next := h.send("two")
+		p.report(t, 41, bob, pdu.StatusDelivered) // of the second, whose +CMGS is not here yet
+		h.want(unsure, transports.PossiblySent)
+		pass(10 * time.Second)
+		h.want(next, transports.Delivered)
+		h.want(unsure, transports.PossiblySent)
+		p.reportAt(t, 41, bob, pdu.StatusDelivered, time.Now().Add(-10*time.Second)) // the same again, with a later discharge time
+		h.want(unsure, transports.PossiblySent)
+		p.reportAt(t, 40, bob, pdu.StatusDelivered, time.Now().Add(-12*time.Second))
+		h.want(unsure, transports.Delivered)
+	})
+}
+
 func TestUrgentTextIsRepeatedOnceAndMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPeer("gsm0", answer{class: modem.ClassAmbiguous, cms: 500}, answer{class: modem.ClassAmbiguous, cms: 500})

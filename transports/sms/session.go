@@ -36,7 +36,7 @@ type Session struct {
 
 	mu     sync.Mutex // guards what follows
 	ran    bool
-	active map[uint64]bool     // jobs that a worker holds
+	active map[uint64]string   // jobs that a worker holds, with their numbers
 	tokens map[tokenKey]partID // attempts that ended without a clear answer, for Late
 }
 
@@ -51,7 +51,7 @@ type partID struct {
 }
 
 func newSession(n *Network, env transports.Env) (*Session, error) {
-	s := &Session{n: n, env: env, active: map[uint64]bool{}, tokens: map[tokenKey]partID{}}
+	s := &Session{n: n, env: env, active: map[uint64]string{}, tokens: map[tokenKey]partID{}}
 	s.offers.init()
 	s.posts.init()
 	s.inbox.init()
@@ -208,22 +208,37 @@ func (s *Session) reference() (uint16, error) {
 	return s.nextRef, nil
 }
 
-func (s *Session) hold(id uint64) {
+func (s *Session) hold(id uint64, num string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.active[id] = true
+	s.active[id] = num
 }
 
-func (s *Session) release(id uint64) {
+// letGo ends a hold. The keeper gets the post before, so that a job is always held or known to it.
+func (s *Session) letGo(id uint64) {
+	s.posts.put(post{kind: postReleased, job: id})
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.active, id)
+	s.mu.Unlock()
+	s.posts.wake()
 }
 
 func (s *Session) held(id uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.active[id]
+	_, ok := s.active[id]
+	return ok
+}
+
+// busyNumbers are the recipients of the jobs that are held at this moment.
+func (s *Session) busyNumbers() []pdu.Number {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var l []pdu.Number
+	for _, num := range s.active {
+		l = append(l, pduNumber(num))
+	}
+	return l
 }
 
 // receipt offers what became of a text to the sink.

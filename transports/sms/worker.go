@@ -65,11 +65,8 @@ const (
 // handle sends what is unsent of one job.
 func (s *Session) handle(ctx context.Context, u *unit, it transports.Item) error {
 	job := it.Job()
-	s.hold(job.ID)
-	defer func() {
-		s.release(job.ID)
-		s.posts.put(post{kind: postReleased, job: job.ID})
-	}()
+	s.hold(job.ID, job.Dest)
+	defer s.letGo(job.ID)
 	j, err := decodeJournal(job.Payload)
 	if err != nil {
 		s.env.Log.Error("sms journal unreadable", "comp", "sms", "job", job.ID, "err", err)
@@ -136,7 +133,7 @@ func (j *journal) recover(now time.Time) (changed bool) {
 // (TP-RD, 3GPP TS 23.040 §9.2.3.25; best effort, since it compares the reference that the modem chooses).
 func (p *part) again(duplicate bool) {
 	p.State, p.MR, p.Seen, p.Report = transports.Queued, -1, 0, 0
-	p.OnAir, p.Accepted, p.Done = time.Time{}, time.Time{}, time.Time{}
+	p.OnAir, p.Accepted, p.Done, p.SCTS = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	if duplicate && len(p.TPDU) > 0 && !p.Plain {
 		p.TPDU = slices.Clone(p.TPDU)
 		p.TPDU[0] |= 0x04
