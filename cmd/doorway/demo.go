@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -80,7 +81,11 @@ func runDemo(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	log := newLog(a.err)
+	level := slog.LevelWarn // the screen belongs to the welcome
+	if *asJSON {
+		level = slog.LevelInfo
+	}
+	log := newLog(a.err, level)
 	s, err := newServer(cfg, log)
 	if err != nil {
 		return err

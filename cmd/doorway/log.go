@@ -12,12 +12,13 @@ import (
 
 // newLog writes to stderr: with times for a person, or with the journal's
 // priority prefixes (sd-daemon(3)) when stderr is the journal. DOORWAY_LOG
-// names the level: debug, info, warn or error.
-func newLog(w io.Writer) *slog.Logger {
-	level := slog.LevelInfo
+// names the level: debug, info, warn or error; without it, or when it is no
+// such word, usual holds.
+func newLog(w io.Writer, usual slog.Level) *slog.Logger {
+	level := usual
 	if s := os.Getenv("DOORWAY_LOG"); s != "" {
 		if err := level.UnmarshalText([]byte(strings.ToUpper(s))); err != nil {
-			level = slog.LevelInfo
+			level = usual
 		}
 	}
 	opts := &slog.HandlerOptions{Level: level}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 
 	"doorway/gateway/config"
 )
@@ -20,7 +21,7 @@ func runServer(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	log := newLog(a.err)
+	log := newLog(a.err, slog.LevelInfo)
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", "comp", "config", "err", w.String())
 	}
