@@ -11,6 +11,7 @@ import (
 	"doorway/xmpp/mod/blocking"
 	"doorway/xmpp/mod/carbons"
 	"doorway/xmpp/mod/disco"
+	"doorway/xmpp/mod/last"
 	"doorway/xmpp/mod/offline"
 	"doorway/xmpp/mod/ping"
 	"doorway/xmpp/mod/presence"
@@ -18,6 +19,7 @@ import (
 	"doorway/xmpp/mod/roster"
 	"doorway/xmpp/mod/streamlimits"
 	entitytime "doorway/xmpp/mod/time"
+	"doorway/xmpp/mod/vcard"
 	softwareversion "doorway/xmpp/mod/version"
 )
 
@@ -51,6 +53,8 @@ func newModules() modules {
 		ping.New(m.roster),
 		softwareversion.New(version),
 		entitytime.New(time.Now),
+		last.New(m.roster, time.Now),
+		vcard.New(m.presence),
 		private.New(),
 		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),
 	}

@@ -1,0 +1,196 @@
+package vcard_test
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/mod/presence"
+	"doorway/xmpp/mod/vcard"
+)
+
+const (
+	alice = "alice@office.example"
+	bob   = "bob@office.example"
+	ask   = "<vCard xmlns='vcard-temp'/>"
+)
+
+// friends all see each other.
+type friends struct{ xmpp.Subscriptions }
+
+func (friends) SeesPresence(jid.JID, jid.JID) bool { return true }
+
+func (friends) Contacts(user jid.JID, f func(jid.JID, string)) {
+	for _, c := range []string{alice, bob} {
+		if c != user.Bare().String() {
+			f(jid.MustParse(c), "both")
+		}
+	}
+}
+
+func start(t *testing.T, store *memory) (*office, *vcard.Module) {
+	t.Helper()
+	p := presence.New(friends{})
+	m := vcard.New(p)
+	return open(t, store, p, m), m
+}
+
+// card is a vCard with a photo, and the photo's hash.
+func card(photo string) (xml, hash string) {
+	sum := sha1.Sum([]byte(photo))
+	b := base64.StdEncoding.EncodeToString([]byte(photo))
+	b = b[:len(b)/2] + "\n\t " + b[len(b)/2:]
+	return "<vCard xmlns='vcard-temp'><FN>A &amp; B</FN><PHOTO><TYPE>image/png</TYPE><BINVAL>" + b + "</BINVAL></PHOTO></vCard>", hex.EncodeToString(sum[:])
+}
+
+func TestVCard(t *testing.T) {
+	store := &memory{}
+	o, m := start(t, store)
+	a, b := o.login(alice+"/desk"), o.login(bob+"/desk")
+	xml, _ := card("picture")
+	big := "<vCard xmlns='vcard-temp'><DESC>" + strings.Repeat("x", 128<<10) + "</DESC></vCard>"
+	for _, c := range []struct {
+		what          string
+		who           *client
+		typ, to, send string
+		want          string
+	}{
+		{"own, missing", a, "get", "", ask, "item-not-found"},
+		{"another's, missing", b, "get", alice, ask, "service-unavailable"},
+		{"nobody's", b, "get", "nobody@office.example", ask, "service-unavailable"},
+		{"another's", b, "set", alice, xml, "forbidden"},
+		{"nobody's", b, "set", "nobody@office.example", xml, "forbidden"},
+		{"too big", a, "set", "", big, "not-acceptable"},
+		{"set", a, "set", "", xml, ""},
+		{"own", a, "get", "", ask, xml},
+		{"own bare JID", a, "get", alice, ask, xml},
+		{"another's", b, "get", alice, ask, xml},
+		{"replace", a, "set", alice, "<vCard xmlns='vcard-temp' version='2.0'><FN>C</FN></vCard>", ""},
+		{"replaced", b, "get", alice, ask, "<vCard xmlns='vcard-temp' version='2.0'><FN>C</FN></vCard>"},
+	} {
+		if got := c.who.ask(c.typ, c.to, c.send); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.what, got, c.want)
+		}
+	}
+	store.fail = errors.New("disk full")
+	if got := a.ask("set", "", xml); got != "internal-server-error" {
+		t.Errorf("disk full: %s", got)
+	}
+	store.fail = nil
+	if got := b.ask("get", alice, ask); !strings.Contains(got, "<FN>C</FN>") {
+		t.Errorf("after a failure: %s", got)
+	}
+	if err := m.Purge(jid.MustParse(alice)); err != nil || len(store.rows) != 0 {
+		t.Errorf("purge: %v, left %v", err, store.rows)
+	}
+}
+
+func update(hash string) string {
+	if hash == "" {
+		return "<x xmlns='vcard-temp:x:update'><photo/></x>"
+	}
+	return "<x xmlns='vcard-temp:x:update'><photo>" + hash + "</photo></x>"
+}
+
+// TestNewPhoto: everybody hears of a new photo at once, and of its end.
+func TestNewPhoto(t *testing.T) {
+	store := &memory{}
+	o, _ := start(t, store)
+	b := o.login(bob+"/desk", "<presence/>")
+	b.recv()
+	a := o.login(alice+"/desk", "<presence><show>away</show><priority>5</priority></presence>")
+	silent := o.login(alice + "/silent")
+	b.want("no vCard, nothing said", "presence "+alice+"/desk > "+bob+" <show>away</show><priority>5</priority>")
+	a.recv()
+	xml, hash := card("picture")
+	if got := silent.ask("set", "", xml); got != "" {
+		t.Fatal(got)
+	}
+	b.want("new photo", "presence "+alice+"/desk > "+bob+" <show>away</show><priority>5</priority>"+update(hash))
+	a.want("new photo", "presence "+alice+"/desk > "+alice+" <show>away</show><priority>5</priority>"+update(hash))
+	if p, prio := a.s.Presence(); prio != 5 || !strings.Contains(p.Inner(), hash) {
+		t.Errorf("kept %v %d", p, prio)
+	}
+	silent.want("not available")
+	silent.ask("set", "", strings.Replace(xml, "A &amp; B", "New Name", 1))
+	b.want("the same photo")
+	silent.ask("set", "", "<vCard xmlns='vcard-temp'><FN>x</FN><PHOTO><EXTVAL>https://x.example/y</EXTVAL></PHOTO></vCard>")
+	b.want("no photo any more", "presence "+alice+"/desk > "+bob+" <show>away</show><priority>5</priority>"+update(""))
+
+	// The next login, after a restart.
+	silent.ask("set", "", xml)
+	o, _ = start(t, store)
+	b = o.login(bob+"/desk", "<presence/>")
+	b.recv()
+	a = o.login(alice+"/desk", "<presence/>")
+	b.want("after a restart", "presence "+alice+"/desk > "+bob+" "+update(hash))
+	a.send("<presence to='" + bob + "/desk'><status>for you</status></presence>")
+	b.want("directed", "presence "+alice+"/desk > "+bob+"/desk <status>for you</status>"+update(hash))
+	a.send("<presence type='unavailable'/>")
+	b.want("unavailable", "unavailable "+alice+"/desk > "+bob)
+}
+
+// TestClaims: what a client says of its photo is corrected.
+func TestClaims(t *testing.T) {
+	xml, hash := card("picture")
+	for _, c := range []struct{ card, said, want string }{
+		{xml, "<show>xa</show>" + update(hash), "<show>xa</show>" + update(hash)},
+		{xml, update(hash) + "<show>xa</show>", update(hash) + "<show>xa</show>"},
+		{xml, update("0000") + "<show>xa</show>", "<show>xa</show>" + update(hash)},
+		{xml, update(hash) + update("0000"), update(hash)},
+		{xml, update("0000") + update(hash), update(hash)},
+		{xml, "<x xmlns='vcard-temp:x:update'/>", update(hash)},
+		{xml, "<v:x xmlns:v='vcard-temp:x:update'><v:photo>0000</v:photo></v:x><show>xa</show>", "<show>xa</show>" + update(hash)},
+		{"", update("0000"), update("")},
+		{"", "<x xmlns='vcard-temp:x:update'/>", update("")},
+		{"", "<show>xa</show>", "<show>xa</show>"},
+		{"<vCard xmlns='vcard-temp'/>", "", update("")},
+		{"<vCard xmlns='vcard-temp'><PHOTO><BINVAL>!</BINVAL></PHOTO></vCard>", "", update("")},
+		{"<vCard xmlns='vcard-temp'><PHOTO><BINVAL/></PHOTO></vCard>", "", update("")},
+	} {
+		o, _ := start(t, nil)
+		b := o.login(bob+"/desk", "<presence/>")
+		a := o.login(alice + "/desk")
+		if c.card != "" {
+			a.ask("set", "", c.card)
+		}
+		b.recv()
+		a.send("<presence>" + c.said + "</presence>")
+		b.want(c.said, strings.TrimSpace("presence "+alice+"/desk > "+bob+" "+c.want))
+	}
+}
+
+// TestMemory: hashes are forgotten with the last session.
+func TestMemory(t *testing.T) {
+	store := &memory{}
+	o, _ := start(t, store)
+	xml, _ := card("picture")
+	_, other := card("other")
+	a := o.login(alice+"/desk", "<presence/>")
+	a.ask("set", "", xml)
+	a.s.Unbind(context.Background(), nil)
+	if err := store.Table("vcard").Write(map[string]any{alice + "\x00photo": map[string]any{"v": 1, "sha1": other}}); err != nil {
+		t.Fatal(err)
+	}
+	a = o.login(alice+"/desk", "<presence/>")
+	a.want("read again", "presence "+alice+"/desk > "+alice+" "+update(other))
+}
+
+func BenchmarkPresence(b *testing.B) {
+	m := vcard.New(nil)
+	o := open(b, nil, m)
+	a := o.login(alice + "/desk")
+	st := parse(b, "<presence><show>away</show><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='x' ver='y'/></presence>")
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := a.s.Handle(context.Background(), st); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
