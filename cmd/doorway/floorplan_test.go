@@ -47,6 +47,7 @@ var arrows = []struct {
 	{"gateway/config", []string{"xmpp/jid"}},
 	{"gateway/supervise", []string{"gateway/health"}},
 	{"gateway/queue", []string{"gateway/store", "transports"}},
+	{"gateway/backup", []string{"gateway/health", "gateway/store"}},
 	{"gateway/people", []string{"gateway/store", "xmpp/jid", "xmpp/sasl"}},
 	{"gateway/control", []string{"gateway/health", "gateway/people", "gateway/queue", "modem", "transports", "transports/sms", "xmpp/jid"}},
 	{"gateway/bridge", []string{"gateway/people", "transports", "xmpp", "xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},

@@ -27,6 +27,7 @@ type Config struct {
 	SMS      SMS         `toml:"sms"`
 	Networks []Network   `toml:"network"`
 	HTTP     HTTP        `toml:"http"`
+	Backup   Backup      `toml:"backup"`
 
 	adminJIDs []jid.JID
 	src       source
@@ -98,6 +99,18 @@ type HTTP struct {
 	URL       string   `toml:"url"`
 }
 
+// Backup is the section [backup].
+type Backup struct {
+	Dir  string `toml:"dir"`  // where nightly backups go; empty: backups in the data folder
+	Keep int    `toml:"keep"` // how many are kept; 0: none are made
+	At   string `toml:"at"`   // local time, 15:04
+
+	hour, minute int
+}
+
+// Time returns the local time of the nightly round.
+func (b Backup) Time() (hour, minute int) { return b.hour, b.minute }
+
 // AdminJIDs returns the administrators' bare JIDs.
 func (c *Config) AdminJIDs() []jid.JID { return c.adminJIDs }
 
@@ -129,6 +142,8 @@ func defaults() Config {
 		Upload: Service{"upload"},
 		SMS:    SMS{Domain: "sms", MaxParts: 6},
 		HTTP:   HTTP{Listen: []string{"127.0.0.1:8080"}},
+		// A week: damage or a wrong deletion is often noticed only after days.
+		Backup: Backup{Keep: 7, At: "03:30"},
 	}
 }
 

@@ -70,6 +70,11 @@ func TestFaults(t *testing.T) {
 		{"country", minimal + "[sms]\ncountry = \"+49\"\n", "f.toml:4: country \"+49\" is not a country calling code"},
 		{"parts", minimal + "[sms]\nmax_parts = 0\n", "max_parts 0 is out of range"},
 		{"network", minimal + "[[network]]\ntype = \"irc\"\n", "f.toml:4: network type \"irc\" is not in this version"},
+		{"backup time", minimal + "[backup]\nat = \"3.30\"\n", "f.toml:4: at \"3.30\" is not a time: write hours and minutes"},
+		{"backup hour", minimal + "[backup]\nat = \"24:00\"\n", "f.toml:4: at \"24:00\" is not a time"},
+		{"backup count", minimal + "[backup]\nkeep = -1\n", "f.toml:4: keep -1 is out of range"},
+		{"backup folder", minimal + "[backup]\ndir = \"/var/lib/doorway/\"\n", "f.toml:4: dir is the data folder itself"},
+		{"backup key", minimal + "[backup]\nkep = 3\n", "f.toml:4: unknown key \"backup.kep\"; did you mean \"keep\"?"},
 		{"url", minimal + "[http]\nurl = \"office\"\n", "f.toml:4: url \"office\" must be a full address"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -116,5 +121,24 @@ func TestPINFile(t *testing.T) {
 	}
 	if c.Modems[0].PIN() != "1234" || c.Modems[0].Name != "gsm0" || c.Modems[0].Baud != 115200 {
 		t.Errorf("modem %+v", c.Modems[0])
+	}
+}
+
+func TestBackup(t *testing.T) {
+	c, err := Parse("/etc/doorway/doorway.toml", []byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, m := c.Backup.Time()
+	if c.Backup.Dir != "/var/lib/doorway/backups" || c.Backup.Keep != 7 || h != 3 || m != 30 {
+		t.Errorf("defaults %+v", c.Backup)
+	}
+	c, err = Parse("/etc/doorway/doorway.toml", []byte(minimal+"[backup]\ndir = \"usb\"\nkeep = 0\nat = \"23:05\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, m = c.Backup.Time()
+	if c.Backup.Dir != "/etc/doorway/usb" || h != 23 || m != 5 || len(c.Warnings) != 1 || c.Warnings[0].Line != 5 {
+		t.Errorf("%+v, warnings %v", c.Backup, c.Warnings)
 	}
 }

@@ -137,6 +137,7 @@ func (v *validator) check() {
 	v.modems()
 	v.sms()
 	v.http()
+	v.backup()
 }
 
 func (v *validator) domain() {

@@ -108,13 +108,24 @@ func writeCopy(ctx context.Context, db *bbolt.DB, path string) (c Copy, err erro
 // wait for all of it (ext4 writes such data out before it commits).
 const paceEvery = 1 << 20
 
+// Paced returns a writer to a large new file beside a running store: it pushes
+// what it writes to the disk a little at a time, and ends with ctx. The caller
+// syncs and closes the file.
+func Paced(ctx context.Context, f *os.File) io.Writer {
+	return &pacedWriter{ctx: ctx, f: f}
+}
+
+// CopySuffix ends the names of copies in the data folder that are packed into
+// a backup next; the next start removes those that a kill left.
+const CopySuffix = ".copy"
+
 // pacedWriter writes a large file beside a running committer.
 type pacedWriter struct {
 	ctx     context.Context
 	f       *os.File
-	sum     hash.Hash
-	at      int64 // written
-	settled int64 // of those, pushed to the disk
+	sum     hash.Hash // may be nil
+	at      int64     // written
+	settled int64     // of those, pushed to the disk
 }
 
 func (w *pacedWriter) Write(b []byte) (int, error) {
@@ -122,7 +133,9 @@ func (w *pacedWriter) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := w.f.Write(b)
-	_, _ = w.sum.Write(b[:n]) // ignored: a hash takes everything
+	if w.sum != nil {
+		_, _ = w.sum.Write(b[:n]) // ignored: a hash takes everything
+	}
 	w.at += int64(n)
 	if err == nil && w.at-w.settled >= paceEvery {
 		err = pushOut(w.f, w.settled, w.at-w.settled)

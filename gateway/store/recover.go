@@ -143,8 +143,7 @@ func rescue(path string, c class, o Options, damage error) error {
 
 // dropOldAsides makes room: of damaged archives only the newest is kept.
 func dropOldAsides(path string) {
-	old, _ := filepath.Glob(path + ".damaged-*") // ignored: the pattern is right
-	for _, f := range old {
+	for _, f := range beside(path, filepath.Base(path)+".damaged-", "") {
 		_ = os.Remove(f) // ignored: it only takes space
 	}
 }
@@ -189,10 +188,21 @@ func copiesBeside(path string) []Fallback {
 		}})
 	}
 	add(path+suffixCompact, "the copy that a compaction left")
-	old, _ := filepath.Glob(path + suffixSchema + "*") // ignored: the pattern is right
-	for _, f := range old {
+	for _, f := range beside(path, filepath.Base(path)+suffixSchema, "") {
 		if !strings.HasSuffix(f, ".new") {
 			add(f, "the copy from before an upgrade, "+filepath.Base(f))
+		}
+	}
+	return list
+}
+
+// beside lists the files in the folder of path whose names begin and end so.
+func beside(path, prefix, suffix string) []string {
+	entries, _ := os.ReadDir(filepath.Dir(path)) // ignored: then nothing is found
+	var list []string
+	for _, e := range entries {
+		if e.Type().IsRegular() && strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), suffix) {
+			list = append(list, filepath.Join(filepath.Dir(path), e.Name()))
 		}
 	}
 	return list
@@ -300,5 +310,8 @@ func tidy(dir string) {
 		for _, s := range []string{suffixRestore, suffixRescue, suffixShrink, suffixCompact, suffixSuspect, ".new"} {
 			_ = os.Remove(path + s) // ignored: it only takes space
 		}
+	}
+	for _, c := range beside(filepath.Join(dir, names[state]), "", CopySuffix) {
+		_ = os.Remove(c) // ignored: it only takes space
 	}
 }
