@@ -13,7 +13,7 @@ import (
 // against, and of what they need.
 var packages = []string{
 	"gcc", "libc6-dev", // the race detector
-	"python3", "python3-slixmpp", "profanity", "tmux", "go-sendxmpp", "openssl", "systemd",
+	"python3", "python3-slixmpp", "profanity", "tmux", "go-sendxmpp", "openssl", "systemd", "strace",
 }
 
 const policyFile = "/usr/sbin/policy-rc.d"
