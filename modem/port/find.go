@@ -19,12 +19,28 @@ type Candidate struct {
 	Product   string
 }
 
+// System says where devices are looked for; the zero value is the machine's
+// own /sys and /dev.
+type System struct{ Sys, Dev string }
+
+func (s System) sys() string {
+	if s.Sys == "" {
+		return "/sys"
+	}
+	return s.Sys
+}
+
+func (s System) dev() string {
+	if s.Dev == "" {
+		return "/dev"
+	}
+	return s.Dev
+}
+
 // Find lists the USB serial ports, in the order of USB path and interface. A
 // device that vanishes meanwhile is left out.
-func Find() ([]Candidate, error) { return find("/sys") }
-
-func find(sys string) ([]Candidate, error) {
-	dir := filepath.Join(sys, "class", "tty")
+func (s System) Find() ([]Candidate, error) {
+	dir := filepath.Join(s.sys(), "class", "tty")
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		if os.IsNotExist(err) {
@@ -34,11 +50,10 @@ func find(sys string) ([]Candidate, error) {
 	}
 	var out []Candidate
 	for _, e := range entries {
-		n := e.Name()
-		if !strings.HasPrefix(n, "ttyUSB") && !strings.HasPrefix(n, "ttyACM") {
+		if !isUSB(e.Name()) {
 			continue
 		}
-		if c, ok := describe(sys, n); ok {
+		if c, ok := s.describe(e.Name()); ok {
 			out = append(out, c)
 		}
 	}
@@ -51,10 +66,14 @@ func find(sys string) ([]Candidate, error) {
 	return out, nil
 }
 
+func isUSB(tty string) bool {
+	return strings.HasPrefix(tty, "ttyUSB") || strings.HasPrefix(tty, "ttyACM")
+}
+
 // describe walks up from a tty to its USB interface and device.
-func describe(sys, tty string) (Candidate, bool) {
-	c := Candidate{Path: "/dev/" + tty, Interface: -1}
-	dir, err := filepath.EvalSymlinks(filepath.Join(sys, "class", "tty", tty, "device"))
+func (s System) describe(tty string) (Candidate, bool) {
+	c := Candidate{Path: filepath.Join(s.dev(), tty), Interface: -1}
+	dir, err := filepath.EvalSymlinks(filepath.Join(s.sys(), "class", "tty", tty, "device"))
 	if err != nil {
 		return c, false
 	}
@@ -84,22 +103,43 @@ func attr(dir, file string) string {
 // Resolve gives the candidates for a configured device: the path itself, all
 // ports for "auto", or those of "usb:1-1.2", "usb:1-1.2:2" (path and interface
 // number), "12d1:1001" and "12d1:1001:0" (vendor, product, interface number).
-// An empty list means that nothing of that kind is plugged in.
-func Resolve(device string) ([]Candidate, error) { return resolve("/sys", device) }
-
-func resolve(sys, device string) ([]Candidate, error) {
+// An empty list means that nothing of that kind is plugged in. All forms but
+// /dev/ttyUSB2 name the place or the kind of a device and so follow it when
+// its tty gets another number.
+func (s System) Resolve(device string) ([]Candidate, error) {
 	if strings.HasPrefix(device, "/") {
-		return []Candidate{{Path: device, Interface: -1}}, nil
+		return []Candidate{s.at(device)}, nil
 	}
 	match, err := parseDevice(device)
 	if err != nil {
 		return nil, err
 	}
-	all, err := find(sys)
+	all, err := s.Find()
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(c Candidate) bool { return !match(c) }), nil
+}
+
+// at describes a path, also one of /dev/serial/by-id, which is a link.
+func (s System) at(path string) Candidate {
+	for p, n := path, 0; n < 8; n++ {
+		if base := filepath.Base(p); isUSB(base) {
+			if c, ok := s.describe(base); ok {
+				c.Path = path
+				return c
+			}
+		}
+		to, err := os.Readlink(p)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(p), to)
+		}
+		p = to
+	}
+	return Candidate{Path: path, Interface: -1}
 }
 
 func parseDevice(device string) (func(Candidate) bool, error) {

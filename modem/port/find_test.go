@@ -59,7 +59,7 @@ func tree(t *testing.T) string {
 
 func TestFind(t *testing.T) {
 	sys := tree(t)
-	got, err := find(sys)
+	got, err := (System{Sys: sys}).Find()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%d: %+v, want %+v", i, got[i], want[i])
 		}
 	}
-	if none, err := find(t.TempDir()); err != nil || len(none) != 0 {
+	if none, err := (System{Sys: t.TempDir()}).Find(); err != nil || len(none) != 0 {
 		t.Errorf("without sysfs: %v, %v", none, err)
 	}
 }
@@ -92,7 +92,7 @@ func TestResolve(t *testing.T) {
 		"12d1:1001:0":         {"/dev/ttyUSB5"},
 		"12d1:ffff":           nil,
 	} {
-		c, err := resolve(sys, device)
+		c, err := (System{Sys: sys}).Resolve(device)
 		if err != nil {
 			t.Errorf("%s: %v", device, err)
 		}
@@ -110,8 +110,18 @@ func TestResolve(t *testing.T) {
 			}
 		}
 	}
+	// A link of /dev/serial/by-id tells the same of the device as its tty.
+	dev := t.TempDir()
+	link := filepath.Join(dev, "by-id")
+	if err := os.Symlink("ttyUSB3", link); err != nil {
+		t.Fatal(err)
+	}
+	c, err := System{Sys: sys, Dev: dev}.Resolve(link)
+	if err != nil || len(c) != 1 || c[0].Path != link || c[0].USBPath != "1-1.2" || c[0].Interface != 2 {
+		t.Errorf("link: %+v, %v", c, err)
+	}
 	for _, bad := range []string{"", "ttyUSB0", "usb:", "1:2:3:4", "12d1:1001:x"} {
-		if _, err := resolve(sys, bad); err == nil {
+		if _, err := (System{Sys: sys}).Resolve(bad); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
 	}

@@ -25,7 +25,7 @@ func takeLock(dir, device string) (*os.File, error) {
 		return nil, openError(device, err)
 	}
 	id := real
-	if c, ok := describe("/sys", filepath.Base(real)); ok && strings.HasPrefix(real, "/dev/tty") {
+	if c, ok := (System{}).describe(filepath.Base(real)); ok && strings.HasPrefix(real, "/dev/tty") {
 		id = "usb-" + c.USBPath + "-" + strconv.Itoa(c.Interface)
 	}
 	path := filepath.Join(dir, "doorway-"+name(id)+".lock")
@@ -68,20 +68,25 @@ func lockedBy(f *os.File, device string) error {
 	if err != nil || pid <= 0 {
 		return &BusyError{Path: device}
 	}
-	return &BusyError{Path: device, PID: pid, Holder: command(pid)}
+	return &BusyError{Path: device, PID: pid, Holder: processName(pid)}
 }
 
-// busy looks for the process that has the device open. Without privileges it
-// sees the caller's own processes only.
 func busy(device string) error {
 	e := &BusyError{Path: device}
+	e.PID, e.Holder = Holder(device)
+	return e
+}
+
+// Holder looks for another process that has the device open, 0 when there is
+// none. Without privileges it sees the caller's own processes only.
+func Holder(device string) (pid int, command string) {
 	real, err := filepath.EvalSymlinks(device)
 	if err != nil {
-		return e
+		return 0, ""
 	}
 	procs, err := os.ReadDir("/proc")
 	if err != nil {
-		return e
+		return 0, ""
 	}
 	for _, p := range procs {
 		pid, err := strconv.Atoi(p.Name())
@@ -95,16 +100,15 @@ func busy(device string) error {
 		}
 		for _, fd := range fds {
 			if to, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && to == real {
-				e.PID, e.Holder = pid, command(pid)
-				return e
+				return pid, processName(pid)
 			}
 		}
 	}
-	return e
+	return 0, ""
 }
 
-// command is a process's name, "" when it is gone.
-func command(pid int) string {
+// processName is a process's name, "" when it is gone.
+func processName(pid int) string {
 	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
 	if err != nil {
 		return ""

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -254,11 +255,14 @@ func TestHolder(t *testing.T) {
 	if path == "" {
 		t.Skip("only as a process of its own")
 	}
-	if _, err := Open(Config{Path: path, LockDir: os.Getenv("PORT_LOCK")}); err != nil {
+	p, err := Open(Config{Path: path, LockDir: os.Getenv("PORT_LOCK")})
+	if err != nil {
 		t.Fatal(err)
 	}
 	os.Stdout.WriteString("held")
-	select {}
+	runtime.GC() // a port that nothing refers to would be closed by now
+	<-t.Context().Done()
+	p.Close()
 }
 
 func TestHangUp(t *testing.T) {
