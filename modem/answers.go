@@ -259,6 +259,7 @@ func isHex(s string, min int) bool {
 // registration is what +CREG, +CGREG and +CEREG say (TS 27.007 §7.2, §10.1.20, §10.1.22).
 type registration struct {
 	stat int
+	act  int  // access technology, -1 unknown
 	read bool // the answer to the read command; false: unsolicited
 }
 
@@ -272,6 +273,13 @@ func parseCREG(line string) (r registration, ok bool) {
 		return r, false
 	}
 	rest := strings.Split(line[i+1:], ",")
+	// The access technology stands behind the area and the cell.
+	act := func(i int) int {
+		if i < len(rest) {
+			return number(rest[i])
+		}
+		return -1
+	}
 	first := number(rest[0])
 	if first < 0 || first > 11 {
 		return r, false
@@ -279,10 +287,10 @@ func parseCREG(line string) (r registration, ok bool) {
 	if len(rest) > 1 {
 		second := strings.TrimSpace(rest[1])
 		if n := number(second); n >= 0 && n <= 11 && len(second) <= 2 && first <= 5 {
-			return registration{stat: n, read: true}, true
+			return registration{stat: n, act: act(4), read: true}, true
 		}
 	}
-	return registration{stat: first}, true
+	return registration{stat: first, act: act(3)}, true
 }
 
 // usable tells whether SMS works in this state.
@@ -301,14 +309,18 @@ func (r registration) String() string {
 	switch r.stat {
 	case 0:
 		return "not searching"
-	case 1, 6, 9:
+	case 1, 9:
 		return "home"
+	case 6:
+		return "home, SMS only"
 	case 2:
 		return "searching"
 	case 3:
 		return "denied"
-	case 5, 7, 10:
+	case 5, 10:
 		return "roaming"
+	case 7:
+		return "roaming, SMS only"
 	case 8, 11:
 		return "emergency calls only"
 	}
@@ -327,12 +339,14 @@ func parseCSQ(line string) int {
 	return -113 + 2*n
 }
 
-// parseCOPS gives the operator's name or number (TS 27.007 §7.3).
-func parseCOPS(line string) string {
+// parseCOPS gives the operator's name or number and the access technology, -1
+// when it is missing (TS 27.007 §7.3).
+func parseCOPS(line string) (operator string, act int) {
 	if !info.HasPrefix(line, "+COPS") {
-		return ""
+		return "", -1
 	}
-	return field(param(line, "+COPS"), 2)
+	f := param(line, "+COPS")
+	return field(f, 2), number(field(f, 3))
 }
 
 // usage is the filling of one memory.

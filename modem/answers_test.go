@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -123,9 +124,9 @@ func TestClassesDependOnCtrlZ(t *testing.T) {
 
 func TestRegistrationForms(t *testing.T) {
 	for line, want := range map[string]registration{
-		"+CREG: 0,1": {1, true}, "+CREG: 2,5,\"00C3\",\"1A2B\",7": {5, true}, "+CREG: 1": {1, false},
-		"+CREG: 1,\"00C3\",\"1A2B\"": {1, false}, "+CREG: 5,00C3,1A2B": {5, false}, "+CEREG: 2,1,\"54\",\"0\",7,,,\"1\"": {1, true},
-		"+CREG: 2,11": {11, true}, "+CREG:2,3": {3, true}, "+CREG: 1,\"01\",\"02\"": {1, false}, "+CEREG: 10": {10, false},
+		"+CREG: 0,1": {1, -1, true}, "+CREG: 2,5,\"00C3\",\"1A2B\",7": {5, 7, true}, "+CREG: 1": {1, -1, false},
+		"+CREG: 1,\"00C3\",\"1A2B\"": {1, -1, false}, "+CREG: 5,00C3,1A2B": {5, -1, false}, "+CEREG: 2,1,\"54\",\"0\",7,,,\"1\"": {1, 7, true},
+		"+CREG: 2,11": {11, -1, true}, "+CREG:2,3": {3, -1, true}, "+CREG: 1,\"01\",\"02\"": {1, -1, false}, "+CEREG: 10": {10, -1, false},
 	} {
 		if got, ok := parseCREG(line); !ok || got != want {
 			t.Errorf("%s: %+v, %v; want %+v", line, got, ok, want)
@@ -171,7 +172,7 @@ func TestParsers(t *testing.T) {
 	_, _, ok = parseIndication(`+CMTI: "S\"M",12`)
 	check("CMTI with a bad name", ok, false)
 	check("CSQ", []int{parseCSQ("+CSQ: 20,99"), parseCSQ("+CSQ: 99,99"), parseCSQ("+CSQ: 0,0")}, []int{-73, 0, -113})
-	check("COPS", []string{parseCOPS(`+COPS: 0,0,"A, B",7`), parseCOPS("+COPS: 0")}, []string{"A, B", ""})
+	check("COPS", []string{cops(`+COPS: 0,0,"A, B",7`), cops("+COPS: 0")}, []string{"A, B 7", " -1"})
 	mem, u, ok := parseCPMS(`+CPMS: "ME",3,50,"ME",3,50,"ME",3,50`)
 	check("CPMS?", []any{mem, u, ok}, []any{"ME", usage{3, 50}, true})
 	mem, u, ok = parseCPMS("+CPMS: 3,50,3,50,3,50")
@@ -246,7 +247,7 @@ func TestB08NoiseDoesNotExtendLimit(t *testing.T) {
 func TestStuckWriteIsNotAbsence(t *testing.T) {
 	e := newEngine(stuck{}, slog.New(slog.DiscardHandler), fast, func(time.Time) {}, func(Late) {})
 	_, err := e.do(context.Background(), command{line: "AT", limit: time.Second})
-	if st, text := explain(Config{Name: "gsm0", Device: "/dev/x"}, err); st != Unreachable || !strings.Contains(text, "unplug") {
+	if st, text := explain(Config{Name: "gsm0", Device: "/dev/x"}, "", err); st != Unreachable || !strings.Contains(text, "unplug") {
 		t.Errorf("%v is %s: %s", err, st, text)
 	}
 }
@@ -338,7 +339,8 @@ func FuzzAnswers(f *testing.F) {
 		if f, ok := parseFinal(s); ok && (f.raw != s || f.code < -1) {
 			t.Errorf("final: %+v", f)
 		}
-		_, _, _ = parseCOPS(s), parseCPIN(s), urcKind(s)
+		_, _ = parseCOPS(s)
+		_, _ = parseCPIN(s), urcKind(s)
 	})
 }
 
@@ -372,4 +374,9 @@ func FuzzEngine(f *testing.F) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+func cops(line string) string {
+	operator, act := parseCOPS(line)
+	return fmt.Sprint(operator, " ", act)
 }

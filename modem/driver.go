@@ -51,11 +51,15 @@ type Driver struct {
 	slots   map[slot]*offered
 	pushed  map[uint64]*offered
 	pushes  uint64
-	epoch   uint64 // number of the start the modem is in
-	pinStop string // why no PIN is sent now
-	pinSIM  string // the SIM a PIN was sent to
-	pinSent string // its hash, until it has worked or was refused
-	lastErr string // logged last, so that a missing device is logged once
+	epoch   uint64         // number of the start the modem is in
+	pinStop string         // why no PIN is sent now
+	pinSIM  string         // the SIM a PIN was sent to
+	pinSent string         // its hash, until it has worked or was refused
+	lastErr string         // logged last, so that a missing device is logged once
+	last    port.Candidate // the port used last
+	away    bool           // the device is gone: let it settle when it comes back
+	ladder  ladder
+	kept    map[slot]string // slots that cannot be emptied, and what the modem says to it
 }
 
 // job is work for the goroutine of Run. run's error ends the session.
@@ -78,7 +82,7 @@ func New(c Config) *Driver {
 		jobs: make(chan job), wake: make(chan struct{}, 1),
 		inbox: make(chan Stored), late: make(chan Late, 16), changed: make(chan struct{}, 1),
 		probes: make(chan chan struct{}), base: time.Now(),
-		slots: map[slot]*offered{}, pushed: map[uint64]*offered{},
+		slots: map[slot]*offered{}, pushed: map[uint64]*offered{}, kept: map[slot]string{},
 	}
 	d.status = Status{Name: c.Name, Device: c.Device, State: Absent, Since: time.Now(),
 		Text: "The modem driver has not been started yet."}
@@ -94,6 +98,8 @@ func (t Timeouts) withDefaults() Timeouts {
 		{&t.Prompt, 10 * time.Second}, {&t.Send, 120 * time.Second}, {&t.Write, 2 * time.Second},
 		{&t.Poll, 60 * time.Second}, {&t.Reopen, time.Second},
 		{&t.Quiet, 300 * time.Millisecond}, {&t.Listen, 10 * time.Second},
+		{&t.Radio, 5 * time.Second}, {&t.Reset, time.Minute},
+		{&t.Patience, 10 * time.Minute}, {&t.Recovery, time.Minute},
 	} {
 		if *f.v <= 0 {
 			*f.v = f.d
@@ -142,8 +148,9 @@ func (d *Driver) Run(ctx context.Context) error {
 
 // report tells people why there is no modem.
 func (d *Driver) report(err error) {
-	state, text := explain(d.cfg, err)
-	d.update(func(s *Status) { s.RSSI, s.Operator, s.Registration = 0, "", "" })
+	d.away = d.away || errors.Is(err, errLost) || errors.Is(err, port.ErrAbsent)
+	state, text := explain(d.cfg, d.Status().Device, err)
+	d.update(func(s *Status) { s.RSSI, s.Operator, s.Registration, s.Technology = 0, "", "", "" })
 	d.setState(state, text)
 	if s := err.Error(); s != d.lastErr {
 		d.lastErr = s
@@ -192,55 +199,6 @@ func (d *Driver) session(ctx context.Context) (err error) {
 		d.forgetSlots()
 	}()
 	return s.run(ctx)
-}
-
-// open finds the device and opens it; with several candidates the first one
-// that answers AT is taken.
-func (d *Driver) open(ctx context.Context) (*port.Port, error) {
-	cands, err := port.Resolve(d.cfg.Device)
-	if err != nil {
-		return nil, err
-	}
-	return d.openFirst(ctx, cands)
-}
-
-func (d *Driver) openFirst(ctx context.Context, cands []port.Candidate) (*port.Port, error) {
-	first := fmt.Errorf("find modem %s: %w", d.cfg.Device, port.ErrAbsent)
-	for i, c := range cands {
-		p, err := port.Open(port.Config{Path: c.Path, Baud: d.cfg.Baud, LockDir: d.cfg.LockDir,
-			WriteLimit: d.cfg.Timeouts.Write, Trace: d.cfg.Trace})
-		if err == nil && len(cands) > 1 {
-			if err = d.tryPort(ctx, p); err != nil {
-				_ = p.Close() // ignored: the reason is already known
-			}
-		}
-		if err == nil {
-			d.update(func(s *Status) { s.Device = c.Path })
-			return p, nil
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if i == 0 {
-			first = err
-		}
-	}
-	return nil, first
-}
-
-// tryPort asks a port whether a modem is behind it. The reader ends before it
-// returns, so that the port's bytes belong to the session afterwards.
-func (d *Driver) tryPort(ctx context.Context, p *port.Port) error {
-	e := newEngine(p, d.log, d.cfg.Timeouts, d.setBusy, func(Late) {})
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() { defer close(ended); e.pump(done) }() // ends by the deadline; awaited below
-	defer func() {
-		close(done)
-		p.Interrupt()
-		<-ended
-		p.Resume()
-	}()
-	return hello(ctx, e)
 }
 
 // submit has the goroutine of Run do some work. The error is ErrDown or ctx's.

@@ -29,6 +29,7 @@ type command struct {
 	info  string        // prefix of its information lines without the colon; "" none
 	bare  bool          // information lines without a prefix belong to it
 	pdu   bool          // a PDU line follows each information line
+	all   bool          // all lines that are no known unsolicited ones belong to it
 	limit time.Duration // never restarted by arriving lines
 }
 
@@ -75,6 +76,7 @@ type engine struct {
 	queue []token
 	timer *time.Timer
 
+	heard    int // unsolicited lines of known kinds
 	urcs     []urc
 	lost     bool    // urcs overflowed: storage must be drained
 	push     *header // a pushed TPDU's first line was seen
@@ -253,7 +255,7 @@ func (c command) belongs(line string) bool {
 		}
 		return true
 	}
-	return c.bare && isBare(line)
+	return c.bare && isBare(line) || c.all && urcKind(line) == kindUnknown
 }
 
 // isBare tells an identity line from an unsolicited one without a known prefix.
@@ -335,10 +337,15 @@ func (e *engine) unsolicited(line string) {
 	}
 	if h, ok := parsePushed(line); ok {
 		e.lost = e.lost || e.push != nil // the earlier one's PDU never came
+		e.heard++
 		e.push, e.pushText, e.pushAt = &h, line, time.Now()
 		return
 	}
-	switch urcKind(line) {
+	k := urcKind(line)
+	if k != kindUnknown {
+		e.heard++
+	}
+	switch k {
 	case kindNoise:
 	case kindUnknown:
 		e.log.Debug("modem: unknown line", "line", line)

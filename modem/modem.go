@@ -11,12 +11,14 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"doorway/modem/port"
 )
 
 // Config says how to reach one modem.
 type Config struct {
 	Name   string // e.g. "gsm0", for logs and status
-	Device string // path, or "auto"
+	Device string // path, "auto", or one of the forms of port.System.Resolve
 	Baud   int    // 0 means 115200
 	// PIN of the SIM, "" for none.
 	PIN string
@@ -28,6 +30,8 @@ type Config struct {
 	// Trace, when not nil, sees each line: dir is '>' or '<'. Secrets are masked.
 	// It is called by two goroutines and must not block.
 	Trace func(dir byte, line string)
+	// System is where devices are looked for; the zero value is this machine.
+	System port.System
 	// Timeouts of TS-level commands; zero fields take the reference's values (tests shorten them).
 	Timeouts Timeouts
 }
@@ -44,6 +48,11 @@ type Timeouts struct {
 	Reopen  time.Duration // first pause before the port is opened again, 1 s (doubles to 30 s)
 	Quiet   time.Duration // silence that proves that answers match commands again, 300 ms; also the pause between the first AT commands
 	Listen  time.Duration // after a send without an answer: listening before the next command, 10 s
+	// Of the recovery of a modem that answers and does not work.
+	Radio    time.Duration // radio off before it is switched on again, 5 s
+	Reset    time.Duration // for the port to vanish after a restart of the modem, 60 s
+	Patience time.Duration // without registration, before something is done about it, 10 min
+	Recovery time.Duration // first pause after all steps were tried in vain, 1 min (then 5 and 30 times as long)
 }
 
 // PINGuard journals attempts. Attempt returns an error when this pair was tried before without success.
@@ -82,6 +91,7 @@ type Status struct {
 	SMSC         string    `json:"smsc,omitempty"`
 	Operator     string    `json:"operator,omitempty"`
 	Registration string    `json:"registration,omitempty"` // home, roaming, searching, denied…
+	Technology   string    `json:"technology,omitempty"`   // GSM, UMTS, LTE… when the modem tells
 	RSSI         int       `json:"rssi_dbm"`               // dBm; 0 unknown
 	StorageUsed  int       `json:"storage_used"`
 	StorageSize  int       `json:"storage_size"`

@@ -3,13 +3,15 @@ package modem
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 )
 
 // checkNetwork reads the registration of all three kinds of network; one that
 // is usable is enough (TS 27.007 §7.2, §10.1.20, §10.1.22). It also reads the
 // signal and, when registered, the operator.
 func (s *session) checkNetwork(ctx context.Context) (State, string, error) {
-	best := registration{stat: -1}
+	best := registration{stat: -1, act: -1}
 	known := false
 	for _, c := range []string{"+CREG", "+CEREG", "+CGREG"} {
 		r, err := s.ask(ctx, command{line: "AT" + c + "?", info: c})
@@ -28,17 +30,52 @@ func (s *session) checkNetwork(ctx context.Context) (State, string, error) {
 			break
 		}
 	}
-	if err := s.signal(ctx, best.usable()); err != nil {
+	if err := s.signal(ctx, best); err != nil {
 		return "", "", err
 	}
 	s.d.update(func(st *Status) { st.Registration = best.String() })
+	l := &s.d.ladder
 	switch {
 	case best.usable(), !known: // a modem that does not tell is tried
-		return Ready, textReady, nil
+		if !l.searching.IsZero() {
+			l.works()
+		}
+		s.idleSince = time.Time{}
+		return Ready, s.d.readyText(), nil
 	case best.denied():
-		return Denied, fmt.Sprintf(textDenied, best), nil
+		l.searching = time.Time{} // a restart does not make the network kinder
+		text := textDenied
+		if best.stat != 3 {
+			text = textEmergency
+		}
+		return Denied, fmt.Sprintf(text, best), nil
 	}
-	return Searching, textSearching, nil
+	now := time.Now()
+	if l.searching.IsZero() {
+		l.searching = now
+	}
+	if now.Sub(l.searching) >= s.t.Patience {
+		l.trouble("no network is found")
+	}
+	if best.stat != 0 {
+		s.idleSince = time.Time{}
+		return Searching, textSearching, nil
+	}
+	return Searching, textOff, s.search(ctx, now)
+}
+
+// search tells a modem that has not been looking for a network for a while to
+// choose one by itself (TS 27.007 §7.3).
+func (s *session) search(ctx context.Context, now time.Time) error {
+	if s.idleSince.IsZero() {
+		s.idleSince = now
+	}
+	if now.Sub(s.idleSince) < s.t.Patience/5 {
+		return nil
+	}
+	s.idleSince = now
+	_, err := s.set(ctx, "AT+COPS=0", s.t.Send)
+	return err
 }
 
 // better orders: usable, then waiting, then denied (a modem registered on no
@@ -60,19 +97,73 @@ func better(a, b registration) bool {
 	return rank(a) > rank(b)
 }
 
-func (s *session) signal(ctx context.Context, registered bool) error {
+// signal reads strength, operator and the kind of network.
+func (s *session) signal(ctx context.Context, reg registration) error {
 	r, err := s.ask(ctx, command{line: "AT+CSQ", info: "+CSQ"})
 	if err != nil {
 		return err
 	}
 	dbm := parseCSQ(r.first())
-	operator := ""
-	if registered {
+	operator, act := "", -1
+	if reg.usable() {
 		if r, err = s.ask(ctx, command{line: "AT+COPS?", info: "+COPS"}); err != nil {
 			return err
 		}
-		operator = identityValue(parseCOPS(r.first()), "+COPS")
+		operator, act = parseCOPS(r.first())
+		operator = identityValue(operator, "+COPS")
+		if act < 0 {
+			act = reg.act
+		}
 	}
-	s.d.update(func(st *Status) { st.RSSI, st.Operator = dbm, operator })
+	s.d.update(func(st *Status) { st.RSSI, st.Operator, st.Technology = dbm, operator, technology(act) })
 	return nil
+}
+
+// technology names an access technology (TS 27.007 §7.3, <AcT>).
+func technology(act int) string {
+	switch act {
+	case 0, 1:
+		return "GSM"
+	case 2:
+		return "UMTS"
+	case 3:
+		return "EDGE"
+	case 4, 5, 6:
+		return "HSPA"
+	case 7, 10:
+		return "LTE"
+	case 8:
+		return "EC-GSM-IoT"
+	case 9:
+		return "NB-IoT"
+	case 11, 12, 13:
+		return "5G"
+	}
+	return ""
+}
+
+// readyText is the sentence of a modem that works.
+func (d *Driver) readyText() string {
+	for k, why := range d.kept {
+		return fmt.Sprintf(textKept, k.mem, k.index, why)
+	}
+	st := d.Status()
+	var parts []string
+	add := func(p string) {
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	add(st.Operator)
+	add(st.Technology)
+	if strings.HasPrefix(st.Registration, "roaming") {
+		add("roaming")
+	}
+	if st.RSSI != 0 {
+		add(fmt.Sprintf("signal %d dBm", st.RSSI))
+	}
+	if parts == nil {
+		return textReady + "."
+	}
+	return textReady + ": " + strings.Join(parts, ", ") + "."
 }

@@ -18,6 +18,7 @@ var fast = Timeouts{
 	Command: 400 * time.Millisecond, Storage: 500 * time.Millisecond, List: time.Second,
 	Prompt: 500 * time.Millisecond, Send: 2 * time.Second, Write: 500 * time.Millisecond,
 	Poll: 1200 * time.Millisecond, Reopen: 30 * time.Millisecond, Quiet: 60 * time.Millisecond, Listen: 150 * time.Millisecond,
+	Radio: 50 * time.Millisecond, Reset: 300 * time.Millisecond, Patience: 20 * time.Second, Recovery: 200 * time.Millisecond,
 }
 
 // rig is a driver on an emulated modem, and an inbox that takes everything.

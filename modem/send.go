@@ -27,6 +27,10 @@ func (d *Driver) Send(ctx context.Context, tpdu []byte, onAir func() error) (byt
 	err := d.submit(ctx, func(run context.Context, s *session) error {
 		var fatal error
 		mr, sendErr, fatal = s.send(run, ctx, tpdu, onAir)
+		var e *SendError
+		if sendErr == nil || errors.As(sendErr, &e) {
+			d.ladder.sent(e)
+		}
 		return fatal
 	})
 	switch {
@@ -68,8 +72,10 @@ func (a *attempt) refused(f final) *SendError {
 		e.CME = f.code
 	}
 	switch e.Class {
-	case ClassConfig:
+	case ClassConfig, ClassModem:
 		a.s.restart = true // settings may be lost: make them again
+	case ClassProtocol:
+		a.s.unstep = true
 	case ClassSIM, ClassNetwork:
 		a.s.checkDue = true
 	case ClassStorage:

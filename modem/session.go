@@ -2,6 +2,7 @@ package modem
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"time"
@@ -22,6 +23,9 @@ type session struct {
 	ack      bool // CSMS=1: pushed TPDUs want +CNMA
 	noList   bool // +CMGL does not work here
 
+	cnmi    []string // the setting of +CNMI that was accepted; nil for none
+	offered []string // memories that +CPMS knows
+
 	mem  string          // memory chosen for new messages
 	mem1 string          // memory that +CMGR, +CMGL and +CMGD use now
 	mems []string        // memories to drain: the chosen one and those announced
@@ -30,6 +34,7 @@ type session struct {
 	want []reading       // slots announced and not yet read
 
 	listen    bool // a send got no answer: listen, then resynchronise
+	unstep    bool // answers may not match commands any more
 	restart   bool // settings are lost or in doubt: start again
 	drainDue  bool
 	checkDue  bool
@@ -39,6 +44,8 @@ type session struct {
 	polls     int
 	starts    int
 	started   time.Time
+	idleSince time.Time // since when the modem says that it looks for no network
+	busySince time.Time // since when the SIM is busy
 
 	burst      int // parts still to come
 	burstID    uint64
@@ -53,8 +60,14 @@ func newSession(d *Driver, p io.ReadWriteCloser) *session {
 // run starts the modem and serves it until the port is lost or ctx ends.
 func (s *session) run(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
+		if errors.Is(err, errSilent) || errors.Is(err, errNoSync) {
+			if lerr := s.unheard(ctx); lerr != nil {
+				return lerr
+			}
+		}
 		return err
 	}
+	s.d.ladder.silent = 0
 	for {
 		more, err := s.chores(ctx)
 		if err != nil {
@@ -115,8 +128,13 @@ func (s *session) chores(ctx context.Context) (more bool, err error) {
 	}
 	now := time.Now()
 	switch {
+	case s.unstep:
+		s.unstep = false
+		return true, s.e.resync(ctx)
 	case s.restart:
 		return true, s.start(ctx)
+	case s.d.ladder.due != "" && !now.Before(s.d.ladder.pause):
+		return true, s.climb(ctx)
 	case len(s.want) > 0 && s.setUp:
 		return true, s.readNext(ctx)
 	case s.checkDue && !now.Before(s.nextCheck), !s.isReady() && !now.Before(s.nextLook):
@@ -149,7 +167,7 @@ func (s *session) handle(u urc) {
 		s.d.offerPushed(s, u)
 	case kindNetwork:
 		// A change of cell is no change for us.
-		if r, ok := parseCREG(u.text); !ok || r.usable() != s.isReady() {
+		if r, ok := parseCREG(u.text); !ok || !s.isReady() || !r.usable() {
 			s.checkDue = true
 		}
 	case kindSIM:

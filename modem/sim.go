@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/warthog618/modem/info"
 )
@@ -33,9 +34,22 @@ func (s *session) checkSIM(ctx context.Context) (bool, error) {
 	case strings.Contains(state, "NOT INSERTED"), strings.Contains(state, "NOT READY"):
 		s.d.setState(SIMMissing, textSIMMissing)
 	default:
-		s.d.setState(Starting, textSIMBusy)
+		s.simBusy()
 	}
 	return false, nil
+}
+
+// simBusy waits for a SIM that is starting, and says so when it takes too long.
+func (s *session) simBusy() {
+	now := time.Now()
+	if s.busySince.IsZero() {
+		s.busySince = now
+	}
+	if now.Sub(s.busySince) > s.t.Poll {
+		s.d.setState(SIMMissing, textSIMStuck)
+		return
+	}
+	s.d.setState(Starting, textSIMBusy)
 }
 
 // noCPIN interprets an error in place of the state of the SIM.
@@ -58,7 +72,7 @@ func (s *session) noCPIN(ctx context.Context, f final) (bool, error) {
 		s.d.setState(SIMLocked, fmt.Sprintf(textPersonal, "PH-SIM"))
 		return false, nil
 	case 14:
-		s.d.setState(Starting, textSIMBusy)
+		s.simBusy()
 		return false, nil
 	}
 	// No +CPIN here, or a bare ERROR: a SIM that tells its number is usable.
@@ -77,6 +91,7 @@ func (s *session) noCPIN(ctx context.Context, f final) (bool, error) {
 func (s *session) simReady(ctx context.Context) error {
 	s.d.pinWorked()
 	s.d.pinStop = "" // a modem that restarts asks again
+	s.busySince = time.Time{}
 	if s.simKnown {
 		return nil
 	}
@@ -219,26 +234,35 @@ func (s *session) mayEnterPIN(ctx context.Context) (text, sim string, err error)
 }
 
 // pinAttempts asks how many wrong PINs the card still forgives; -1 when the
-// modem does not tell.
+// modem does not tell. +CPINR is of TS 27.007 §8.65, the others are vendors' own.
 func (s *session) pinAttempts(ctx context.Context) (int, error) {
 	for _, q := range []struct {
 		line, info string
 		field      int
 	}{
-		{"AT+CPINR", "+CPINR", 1},       // "SIM PIN", 3
+		{"AT+CPINR", "+CPINR", 1},       // SIM PIN,3,3 on the first of several lines
 		{`AT+QPINC="SC"`, "+QPINC", 1},  // "SC",3,10
 		{"AT+SPIC", "+SPIC", 0},         // 3,10,3,10
-		{"AT#PCT", "#PCT", 0},           // 3
 		{"AT+UPINCNT", "+UPINCNT", 0},   // 3,3,10,10
+		{"AT#PCT", "#PCT", 0},           // 3
+		{"AT^SPIC", "^SPIC", 0},         // 3
 		{"AT^CPIN?", "^CPIN", 3},        // SIM PIN,,10,3,10,3
+		{"AT+CPINC?", "+CPINC", 0},      // 3,3,10,10
 		{"AT+ZPINPUK=?", "+ZPINPUK", 0}, // 3,10
 	} {
 		r, err := s.ask(ctx, command{line: q.line, info: q.info})
 		if err != nil {
 			return -1, err
 		}
-		if r.final.ok() && r.first() != "" {
-			if n := number(field(param(r.first(), q.info), q.field)); n >= 0 {
+		if !r.final.ok() {
+			continue
+		}
+		for _, line := range r.lines {
+			f := param(line, q.info)
+			if q.info == "+CPINR" && !strings.EqualFold(f[0], "SIM PIN") {
+				continue
+			}
+			if n := number(field(f, q.field)); n >= 0 {
 				return n, nil
 			}
 		}

@@ -92,7 +92,11 @@ func hello(ctx context.Context, e *engine) error {
 				continue
 			}
 			if try == 0 {
-				return nil
+				// It may be the answer to an earlier process: then ours follows.
+				more, err := e.silence(ctx, e.quiet*2/3)
+				if err != nil || more == 0 {
+					return err
+				}
 			}
 			// Several AT are on their way: more than one answer may be.
 			if err := e.resync(ctx); err != errNoSync {
@@ -226,7 +230,7 @@ func (s *session) memories(ctx context.Context) error {
 	if l := parseLists(r.first(), "+CPMS"); r.final.ok() && len(l) > 0 {
 		offered = l[0]
 	}
-	s.mems, s.once, s.mem = nil, nil, ""
+	s.mems, s.once, s.mem, s.offered = nil, nil, "", offered
 	best := usage{}
 	for _, m := range []string{"ME", "SM"} {
 		if len(offered) > 0 && !slices.Contains(offered, m) {
@@ -318,13 +322,48 @@ func (s *session) indications(ctx context.Context) error {
 			rest = append(rest, line)
 		}
 	}
+	s.cnmi = nil
 	for _, line := range append(lines, rest...) {
-		if ok, err := s.set(ctx, line, 0); ok || err != nil {
+		ok, err := s.set(ctx, line, 0)
+		if err != nil {
 			return err
 		}
+		if !ok {
+			continue
+		}
+		s.cnmi = strings.Split(strings.TrimPrefix(line, "AT+CNMI="), ",")
+		if field(s.cnmi, 3) == "2" && slices.Contains(s.offered, "SR") {
+			s.mems = append(s.mems, "SR") // reports are kept there
+		}
+		return nil
 	}
 	s.d.log.Warn("modem refuses to announce messages: its storage is only polled")
 	return nil
+}
+
+// stillAnnounced makes the setting of +CNMI again when the modem has dropped
+// it: an acknowledgement that was missed takes the routing of messages and
+// reports away (TS 27.005 §3.4.4), and some modems forget by themselves.
+func (s *session) stillAnnounced(ctx context.Context) error {
+	if s.cnmi == nil {
+		return nil
+	}
+	r, err := s.ask(ctx, command{line: "AT+CNMI?", info: "+CNMI"})
+	if err != nil || !r.final.ok() || r.first() == "" {
+		return err
+	}
+	now := param(r.first(), "+CNMI")
+	same := true
+	for _, i := range []int{1, 3} {
+		want := field(s.cnmi, i)
+		same = same && (want == "" || field(now, i) == "" || field(now, i) == want)
+	}
+	if same {
+		return nil
+	}
+	s.d.log.Warn("modem no longer announced messages, it is told to again", "was", strings.Join(now, ","))
+	_, err = s.set(ctx, "AT+CNMI="+strings.Join(s.cnmi, ","), 0)
+	return err
 }
 
 // centre reads the number of the SMS centre (TS 27.005 §3.3.1).

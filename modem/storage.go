@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -72,6 +73,7 @@ func (d *Driver) forgetSlots() {
 	clear(d.offers[len(kept):])
 	d.offers = kept
 	clear(d.slots)
+	clear(d.kept)
 }
 
 // offerPushed offers a +CDS or +CMT, which no storage holds, until it is
@@ -96,8 +98,14 @@ func (d *Driver) offerPushed(s *session, u urc) {
 			if !there || !ack || epoch != d.epoch {
 				return nil
 			}
-			_, err := s.set(ctx, "AT+CNMA", 0)
-			return err
+			// The modem waits for a while, one message at a time (timer TR2M of
+			// TS 24.011): an acknowledgement that is late would be for another one.
+			if id == d.pushes && time.Since(of.stored.At) < s.t.Prompt {
+				if ok, err := s.set(ctx, "AT+CNMA", 0); ok || err != nil {
+					return err
+				}
+			}
+			return s.stillAnnounced(ctx)
 		})
 	}
 	d.pushed[id] = of
@@ -224,8 +232,10 @@ func (d *Driver) deleteSlot(ctx context.Context, k slot, sum [sha256.Size]byte, 
 		case r.final.ok(), r.final.kind == finalCMS && r.final.code == 321:
 			s.gen[k]++
 			delete(d.slots, k)
+			d.cannotDelete(s, k, "")
 		default:
 			refused = fmt.Errorf("delete %s %d: %s", k.mem, k.index, r.final.raw)
+			d.cannotDelete(s, k, r.final.raw)
 		}
 		return err
 	})
@@ -235,11 +245,32 @@ func (d *Driver) deleteSlot(ctx context.Context, k slot, sum [sha256.Size]byte, 
 	return refused
 }
 
+// cannotDelete notes a slot that stays full, or with "" that it is empty now,
+// and tells people.
+func (d *Driver) cannotDelete(s *session, k slot, why string) {
+	was := d.kept[k]
+	switch {
+	case why == was:
+		return
+	case why == "":
+		delete(d.kept, k)
+	default:
+		d.kept[k] = why
+		d.log.Error("modem does not delete a message", "storage", k.mem, "index", k.index, "err", why)
+	}
+	if s.isReady() && !s.noSMSC {
+		d.setState(Ready, d.readyText())
+	}
+}
+
 // drain offers everything in storage, and what was pushed and not deleted.
 func (s *session) drain(ctx context.Context) error {
 	s.drainDue = false
 	for _, of := range s.d.pushed {
 		s.d.put(of, s.t.Poll/2)
+	}
+	if err := s.stillAnnounced(ctx); err != nil {
+		return err
 	}
 	// The chosen memory comes last, so that it is the one in use afterwards.
 	mems := append(s.once, s.mems...)
@@ -320,9 +351,24 @@ func (s *session) listed(ctx context.Context, k slot, h header, pdu string, u us
 	return err
 }
 
-// walk reads the slots one by one; a slot that fails is passed over. It stops
-// when as many as are in use were found.
+// walk reads the slots one by one; a slot that fails is passed over. Where the
+// modem lists its slots (+CMGD=?, TS 27.005 §3.5.4) only those are read, since
+// numbers may begin anywhere; else it stops when as many as are in use were found.
 func (s *session) walk(ctx context.Context, mem string, u usage) error {
+	r, err := s.ask(ctx, command{line: "AT+CMGD=?", info: "+CMGD", limit: s.t.Storage})
+	if err != nil {
+		return err
+	}
+	if l := parseLists(r.first(), "+CMGD"); r.final.ok() && len(l) > 0 && strings.Contains(r.first(), "(") {
+		for _, v := range l[0] {
+			if i := number(v); i >= 0 {
+				if _, _, err := s.readSlot(ctx, slot{mem, i}); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
 	found := 0
 	if u.size == 0 {
 		u.size = 50
