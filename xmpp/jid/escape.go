@@ -14,7 +14,7 @@ const hexDigits = "0123456789abcdef"
 // dropped: "space" characters at both ends of local are lost.
 func Escape(local string) string {
 	local = strings.Trim(local, " ")
-	if strings.IndexAny(local, escapable) < 0 {
+	if !strings.ContainsAny(local, escapable) {
 		return local
 	}
 	var b strings.Builder

@@ -11,9 +11,10 @@ import (
 
 const header = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"
 
-// chat is an ordinary chat message of 300 bytes.
+// chat is a chat message of 300 bytes as today's clients send it: with a chat
+// state and a receipt request.
 var chat = func() string {
-	const open = "<message to='bob@office.example/phone' type='chat' id='5f1b7e0a-9d0c-4f2c-8a1e-77aa0d1c9f10' xml:lang='en'><body>"
+	const open = "<message to='bob@office.example/phone' type='chat' id='5f1b7e0a-9d0c-4f2c-8a1e-77aa0d1c9f10'><body>"
 	const end = "</body><active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/></message>"
 	return open + strings.Repeat("Shall we meet at noon? ", 20)[:300-len(open)-len(end)] + end
 }()

@@ -52,17 +52,17 @@ const (
 )
 
 // skipText returns the position of the next byte that is not plain text.
-func skipText(el []byte, p int) int {
-	for ; p+8 <= len(el); p += 8 {
+func skipText(el []byte, p uint) uint {
+	for ; p+8 <= uint(len(el)); p += 8 {
 		w := binary.LittleEndian.Uint64(el[p:])
 		angle := (w | ones*2) ^ ones*'>' // '<' and '>' differ in that bit
 		amp := w ^ ones*'&'
 		if m := ((angle-ones)&^angle | (amp-ones)&^amp | (w-ones*' ')&^w | w) & highs; m != 0 {
-			p += bits.TrailingZeros64(m) / 8
-			break
+			p += uint(bits.TrailingZeros64(m)) / 8
+			break // perhaps a tab or a line feed
 		}
 	}
-	for p < len(el) && class[el[p]]&plainText != 0 {
+	for p < uint(len(el)) && class[el[p]]&plainText != 0 {
 		p++
 	}
 	return p
@@ -70,17 +70,17 @@ func skipText(el []byte, p int) int {
 
 // skipValue returns the position of the next byte that is not plain in an
 // attribute's value.
-func skipValue(el []byte, p int) int {
-	for ; p+8 <= len(el); p += 8 {
+func skipValue(el []byte, p uint) uint {
+	for ; p+8 <= uint(len(el)); p += 8 {
 		w := binary.LittleEndian.Uint64(el[p:])
 		amp := (w | ones) ^ ones*'\'' // '&' and the apostrophe differ in that bit
 		quot := w ^ ones*'"'
 		less := w ^ ones*'<'
 		if m := ((amp-ones)&^amp | (quot-ones)&^quot | (less-ones)&^less | (w-ones*' ')&^w | w) & highs; m != 0 {
-			return p + bits.TrailingZeros64(m)/8
+			return p + uint(bits.TrailingZeros64(m))/8
 		}
 	}
-	for p < len(el) && class[el[p]]&plainValue != 0 {
+	for p < uint(len(el)) && class[el[p]]&plainValue != 0 {
 		p++
 	}
 	return p

@@ -162,7 +162,8 @@ func (s *scanner) startTag(el []byte, empty bool) (done bool, err error) {
 		s.binds = s.binds[:binds]
 		return depth == 0, nil
 	}
-	s.stack = append(s.stack, frame{name: s.tag, binds: int32(binds)})
+	f := more(&s.stack)
+	f.name.from, f.name.to, f.binds = s.tag.from, s.tag.to, int32(binds)
 	return false, nil
 }
 
@@ -182,7 +183,7 @@ func (s *scanner) named(el []byte, depth, binds int, empty bool) error {
 		s.innerFrom, s.innerTo, s.empty = s.pos, s.pos, empty
 		s.top(el, prefix, Name{space, s.names.get(local)})
 	case depth == 1 && s.head.children == 1:
-		s.head.payload = Name{space, s.names.get(local)}
+		s.head.payload.Space, s.head.payload.Local = space, s.names.get(local)
 	}
 	if s.tree != nil {
 		s.tree.start(s, el, Name{space, s.names.get(local)}, binds, empty)
@@ -232,10 +233,12 @@ func (s *scanner) repeated(el []byte, i int) bool {
 // declare binds a namespace (Namespaces in XML 1.0 §3, §6.1); name is the
 // attribute's.
 func (s *scanner) declare(el []byte, a *attr) error {
-	b := binding{value: a.value}
+	b := more(&s.binds)
+	b.prefix, b.uri = span{}, ""
 	if a.colon != 0 {
-		b.prefix = span{a.name.from + a.colon + 1, a.name.to}
+		b.prefix.from, b.prefix.to = a.name.from+a.colon+1, a.name.to
 	}
+	b.value.from, b.value.to = a.value.from, a.value.to
 	value := a.value.of(el)
 	if a.escaped {
 		b.uri = string(appendUnescaped(nil, value, true))
@@ -248,9 +251,8 @@ func (s *scanner) declare(el []byte, a *attr) error {
 	case len(prefix) != 0 && len(value) == 0:
 		return fault(notWellFormed, "a prefix bound to nothing")
 	case string(prefix) == "xml":
-		return nil
+		s.binds = s.binds[:len(s.binds)-1] // in force anyway
 	}
-	s.binds = append(s.binds, b)
 	return nil
 }
 
@@ -287,7 +289,9 @@ func (s *scanner) top(el, prefix []byte, name Name) {
 	s.attrs, s.topAttrs = s.topAttrs, s.attrs
 	s.used = 0 // the start tag is not passed on, only what is inside
 	space, _ := s.lookup(el, nil)
-	s.head = head{name: name, prefix: s.names.get(prefix), space: space, binds: len(s.binds)}
+	h := &s.head
+	h.name.Space, h.name.Local = name.Space, name.Local
+	h.prefix, h.space, h.binds = s.names.get(prefix), space, len(s.binds)
 }
 
 // tokenAttrs are the attributes of the start tag without declarations.
@@ -304,7 +308,9 @@ func (s *scanner) tokenAttrs(el []byte) []Attr {
 		if prefix != nil {
 			space, _ = s.lookup(el, prefix)
 		}
-		s.out = append(s.out, Attr{Name{space, s.names.get(local)}, s.attrValue(el, a)})
+		o := more(&s.out)
+		o.Name.Space, o.Name.Local = space, s.names.get(local)
+		o.Value = s.attrValue(el, a)
 	}
 	s.used = used
 	return s.out
@@ -319,8 +325,9 @@ func (s *scanner) rerooting() bool {
 // token fills in the result; el is the element, complete.
 func (s *scanner) token(el []byte, t *Token) {
 	h := &s.head
-	t.Kind, t.Name, t.Prefix, t.Content = Element, h.name, h.prefix, s.root.content
-	t.Payload, t.Children = h.payload, h.children
+	t.Kind, t.Prefix, t.Content = Element, h.prefix, s.root.content
+	t.Name.Space, t.Name.Local = h.name.Space, h.name.Local
+	t.Payload.Space, t.Payload.Local, t.Children = h.payload.Space, h.payload.Local, h.children
 	t.Attrs, t.Raw = s.tokenAttrs(el), el[:s.pos]
 	if s.empty {
 		s.innerTo = s.innerFrom
