@@ -10,6 +10,7 @@ import (
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/blocking"
 	"doorway/xmpp/mod/carbons"
+	"doorway/xmpp/mod/csi"
 	"doorway/xmpp/mod/disco"
 	"doorway/xmpp/mod/last"
 	"doorway/xmpp/mod/offline"
@@ -56,6 +57,7 @@ func newModules() modules {
 		last.New(m.roster, time.Now),
 		vcard.New(m.presence),
 		private.New(),
+		csi.New(),
 		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),
 	}
 	return m
