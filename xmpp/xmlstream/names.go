@@ -149,7 +149,9 @@ func (s *scanner) startTag(el []byte, empty bool) (done bool, err error) {
 	if depth == 1 {
 		s.head.children++
 		if !ownDefault && s.rerooting() {
-			s.reroot = append(s.reroot, int(s.tag.to))
+			if s.reroot = append(s.reroot, int(s.tag.to)); len(s.reroot)*len(s.head.space) > s.lim.Bytes {
+				return false, fault(policyViolation, "a long namespace that too many elements inherit")
+			}
 		}
 	}
 	// Most names need no namespace: nobody asks, and only prefixes can be wrong.
@@ -230,9 +232,16 @@ func (s *scanner) repeated(el []byte, i int) bool {
 	return false
 }
 
+// maxBindings is how many declarations may be in force at once, so that a
+// lookup stays cheap. Honest stanzas have a handful.
+const maxBindings = 128
+
 // declare binds a namespace (Namespaces in XML 1.0 §3, §6.1); name is the
 // attribute's.
 func (s *scanner) declare(el []byte, a *attr) error {
+	if len(s.binds) >= maxBindings {
+		return fault(policyViolation, "too many namespace declarations")
+	}
 	b := more(&s.binds)
 	b.prefix, b.uri = span{}, ""
 	if a.colon != 0 {
@@ -261,21 +270,17 @@ func (s *scanner) declare(el []byte, a *attr) error {
 func (s *scanner) checkPrefixed(el []byte) error {
 	for i := range s.attrs {
 		a := &s.attrs[i]
-		if a.colon == 0 || a.declares {
+		if a.space = ""; a.colon == 0 || a.declares {
 			continue
 		}
 		prefix, local := split(a.name.of(el), a.colon)
-		uri, ok := s.lookup(el, prefix)
-		if !ok {
+		var ok bool
+		if a.space, ok = s.lookup(el, prefix); !ok {
 			return fault(notWellFormed, "a prefix that is not declared")
 		}
 		for j := range s.attrs[:i] {
 			b := &s.attrs[j]
-			p, l := split(b.name.of(el), b.colon)
-			if b.colon == 0 || b.declares || !bytes.Equal(l, local) {
-				continue
-			}
-			if u, _ := s.lookup(el, p); u == uri {
+			if _, l := split(b.name.of(el), b.colon); b.space == a.space && bytes.Equal(l, local) {
 				return fault(notWellFormed, "an attribute twice")
 			}
 		}
@@ -296,23 +301,19 @@ func (s *scanner) top(el, prefix []byte, name Name) {
 
 // tokenAttrs are the attributes of the start tag without declarations.
 func (s *scanner) tokenAttrs(el []byte) []Attr {
-	used := s.used
-	s.binds = s.binds[:s.head.binds] // in force there, and never overwritten since
 	for i := range s.topAttrs {
 		a := &s.topAttrs[i]
 		if a.declares {
 			continue
 		}
-		prefix, local := split(a.name.of(el), a.colon)
-		space := ""
-		if prefix != nil {
-			space, _ = s.lookup(el, prefix)
-		}
+		_, local := split(a.name.of(el), a.colon)
 		o := more(&s.out)
-		o.Name.Space, o.Name.Local = space, s.names.get(local)
+		o.Name.Space, o.Name.Local = "", s.names.get(local)
+		if a.colon != 0 {
+			o.Name.Space = a.space
+		}
 		o.Value = s.attrValue(el, a)
 	}
-	s.used = used
 	return s.out
 }
 
@@ -360,8 +361,9 @@ func (s *scanner) rerooted(el []byte) []byte {
 // those of the root that were used.
 func (s *scanner) declarations(el []byte) []byte {
 	n := len(s.scratch)
-	for i := range s.binds[:s.head.binds] {
-		if b := &s.binds[i]; b.prefix != (span{}) {
+	own := s.binds[:s.head.binds] // out of force by now, but not overwritten
+	for i := range own {
+		if b := &own[i]; b.prefix != (span{}) {
 			s.scratch = appendDecl(s.scratch, string(b.prefix.of(el)), s.uri(el, b))
 		}
 	}

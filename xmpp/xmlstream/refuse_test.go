@@ -442,3 +442,45 @@ func TestReadyAndRestart(t *testing.T) {
 		}
 	}
 }
+
+// Input that is small but would cost much: work and memory stay in proportion.
+func TestAmplificationIsBounded(t *testing.T) {
+	var prefixes strings.Builder
+	for i, letter := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcde" {
+		prefixes.WriteString(" xmlns:p" + string(letter) + "='" + strings.Repeat("u", 1000+i) + "'")
+	}
+	spaces := " xmlns='" + strings.Repeat("v", 100<<10) + "'"
+	for name, c := range map[string]struct {
+		in        string
+		condition string
+	}{
+		"many children under many prefixes": {"<a" + prefixes.String() + ">" + strings.Repeat("<b/>", 40000) + "</a>", ""},
+		"many pieces of text":               {"<a>" + strings.Repeat("x<b/>", 40000) + "</a>", ""},
+		"many children of a long namespace": {"<a" + spaces + ">" + strings.Repeat("<b/>", 30000) + "</a>", "policy-violation"},
+		"declarations at every level":       {strings.Repeat("<a xmlns:p='u' xmlns:q='u' xmlns:r='u'>", 64), "policy-violation"},
+		"many prefixed attributes": {"<a" + prefixes.String() + ">" + strings.Repeat("<b"+strings.ReplaceAll(
+			" pA:a='' pB:b='' pC:c='' pD:d='' pE:e='' pF:f='' pG:g='' pH:h='' pI:i='' pJ:j='' pK:k='' pL:l='' pM:m='' pN:n='' pO:o=''", "''", "'1'")+"/>", 1000) + "</a>", ""},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := NewReader(strings.NewReader(header+c.in), Limits{})
+		r.Next()
+		tok, err := r.Next()
+		switch {
+		case c.condition != "":
+			if err == nil || !strings.HasPrefix(err.Error(), c.condition) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		default:
+			if _, err := ParseTree(string(tok.Inner), string(tok.Decls), "jabber:client"); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 64 {
+			t.Errorf("%s: %d bytes in, %d MiB allocated", name, len(c.in), used)
+		}
+	}
+}

@@ -35,9 +35,10 @@ type frame struct {
 // attr is an attribute of the start tag being read.
 type attr struct {
 	name, value span
-	colon       int32 // offset of the colon in the name, 0 for none
-	escaped     bool  // the value has references or white space to normalize
-	declares    bool  // it is a namespace declaration
+	colon       int32  // offset of the colon in the name, 0 for none
+	escaped     bool   // the value has references or white space to normalize
+	declares    bool   // it is a namespace declaration
+	space       string // of an attribute with prefix, once it is checked
 }
 
 // scanner reads one element, or one tag of the root. All positions count from
