@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Sizes of read buffers. The first is part of the Reader; the others are
+// Sizes of read buffers. The first belongs to the Reader; the others are
 // borrowed while an element needs them.
 const smallBuffer = 512
 
@@ -40,7 +40,8 @@ type Reader struct {
 	closed bool     // the root has ended
 	pend   error    // of the input, for when what came with it is used up
 	fail   error    // fatal
-	small  [smallBuffer]byte
+	small  []byte // made when first needed; never with lean
+	lean   bool
 }
 
 // NewReader reads from r. It calls r.Read only when no complete token is buffered.
@@ -60,8 +61,12 @@ func (r *Reader) Restart(in io.Reader, lim Limits) {
 	r.in, r.lim, r.root, r.base = in, lim.withDefaults(), nil, 0
 	r.active, r.done, r.given, r.queued, r.closed = false, false, false, false, false
 	r.pend, r.fail = nil, nil
-	r.buf, r.size = r.small[:], -1
+	r.buf, r.size = r.small, -1
 }
+
+// Lean has the Reader own no buffer at all, for an owner that waits for input
+// itself before it calls Next.
+func (r *Reader) Lean() { r.lean = true }
 
 // SetLimits changes the limits from the next token on, for a stream that goes
 // on without a restart.
@@ -259,6 +264,10 @@ func (r *Reader) fill() error {
 		r.base += int64(r.start)
 		r.start, r.end = 0, r.end-r.start
 	}
+	if r.buf == nil && !r.lean {
+		r.small = make([]byte, smallBuffer)
+		r.buf = r.small
+	}
 	if r.end == len(r.buf) {
 		r.move(r.size + 1)
 	}
@@ -293,7 +302,7 @@ func (r *Reader) move(size int8) {
 	from := r.buf
 	switch {
 	case size < 0:
-		r.buf, r.loan = r.small[:], nil
+		r.buf, r.loan = r.small, nil
 	case int(size) < len(bufferSizes):
 		r.loan, _ = buffers[size].Get().(*[]byte)
 		if r.loan == nil {
