@@ -183,6 +183,7 @@ type house struct {
 
 	stop  context.CancelFunc
 	ended chan struct{}
+	keys  sync.Map
 }
 
 type option func(*Config)

@@ -17,7 +17,8 @@ import (
 // whole frames, any number, as they were appended.
 type Link interface {
 	// Next returns the next frame, as xmlstream.Reader.Next does. A deadline
-	// error is resumable.
+	// error is resumable. While it is watched it need not wait between two
+	// frames, but may return errAgain.
 	Next() (xmlstream.Token, error)
 	// Ready reports that Next would not wait for the client; Wait does so,
 	// on less stack than Next, until there is some input.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type peer struct {
 	tls  *tls.Conn
 	r    *xmlstream.Reader
 	full string
+	keys *sync.Map // user to *scram.Client, which keeps what PBKDF2 gave
 }
 
 func (h *house) dial() *peer { return h.dialTCP(h.plain) }
@@ -42,7 +44,7 @@ func (h *house) dialTCP(addr string) *peer {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	p := &peer{t: h.t, conn: c}
+	p := &peer{t: h.t, conn: c, keys: &h.keys}
 	p.fresh()
 	h.t.Cleanup(func() { p.conn.Close() })
 	return p
@@ -61,7 +63,7 @@ func (h *house) dialTLS(c *tls.Config) *peer {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	p := &peer{t: h.t, conn: t, tls: t}
+	p := &peer{t: h.t, conn: t, tls: t, keys: &h.keys}
 	p.fresh()
 	h.t.Cleanup(func() { p.conn.Close() })
 	return p
@@ -162,15 +164,20 @@ func plainAuth(user, pass string) string {
 // scram authenticates with SCRAM-SHA-256; after open.
 func (p *peer) scram(user string) {
 	p.t.Helper()
-	c, err := scram.SHA256.NewClientUnprepped(user, password, "")
-	if err != nil {
-		p.t.Fatal(err)
+	known, ok := p.keys.Load(user)
+	if !ok {
+		c, err := scram.SHA256.NewClientUnprepped(user, password, "")
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		known = c
+		p.keys.Store(user, c)
 	}
-	conv := c.NewConversation()
+	conv := known.(*scram.Client).NewConversation()
 	msg, _ := conv.Step("")
 	enc := base64.StdEncoding.EncodeToString
 	p.send("<auth xmlns='%s' mechanism='SCRAM-SHA-256'>%s</auth>", nsSASL, enc([]byte(msg)))
-	msg, err = conv.Step(p.data("challenge"))
+	msg, err := conv.Step(p.data("challenge"))
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -56,6 +56,9 @@ func (c *conn) loop(b *batch) error {
 //go:noinline
 func (c *conn) step(b *batch) error {
 	t, err := c.link.Next()
+	if err == errAgain {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

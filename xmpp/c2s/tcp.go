@@ -2,6 +2,7 @@ package c2s
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -43,6 +44,7 @@ var _ Link = (*tcpLink)(nil)
 func newTCPLink(c net.Conn, addr string, lim xmlstream.Limits) *tcpLink {
 	l := &tcpLink{sock: newSock(c), addr: addr}
 	l.reader = xmlstream.NewReader(l, lim)
+	l.reader.Lean()
 	return l
 }
 
@@ -100,8 +102,15 @@ func (l *tcpLink) Wait() error {
 	return l.sock.fill()
 }
 
+// errAgain has Next return where it would wait between two elements of a
+// bound stream, as after white space: waiting is done on less stack.
+var errAgain = errors.New("wait first")
+
 // Read is the input of the XML reader.
 func (l *tcpLink) Read(p []byte) (n int, err error) {
+	if l.meter != nil && !l.more && l.sock.in == nil && !l.reader.Inside() {
+		return 0, errAgain
+	}
 	if err := l.Wait(); err != nil {
 		return 0, err
 	}
