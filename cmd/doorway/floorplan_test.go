@@ -51,6 +51,7 @@ var arrows = []struct {
 	{"gateway/people", []string{"gateway/store", "xmpp/jid", "xmpp/sasl"}},
 	{"gateway/control", []string{"gateway/health", "gateway/people", "gateway/queue", "modem", "transports", "transports/sms", "xmpp/jid"}},
 	{"gateway/bridge", []string{"gateway/people", "transports", "xmpp", "xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"gateway/doctor", []string{"gateway/certs", "gateway/config", "gateway/health", "gateway/store", "modem", "modem/port", "transports"}},
 	{"gateway/api", []string{"gateway/health", "gateway/people", "gateway/queue", "modem", "transports"}},
 }
 

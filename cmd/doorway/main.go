@@ -45,6 +45,7 @@ func commands() []command {
 		{"run", "--config FILE", "run the server", runServer},
 		{"check", "--config FILE", "check the configuration and say what it means", runCheck},
 		{"reload", "", "read the configuration again and say what needs a restart", runReload},
+		{"doctor", "", "look everything over and say what is wrong and how to cure it", runDoctor},
 		{"demo", "[--dir DIR] [--json] [--ephemeral]", "run a server on loopback with three people and an emulated modem", runDemo},
 		{"user add", "NAME [--name TEXT]", "create an account; the password comes from the prompt or stdin", runUserAdd},
 		{"user list", "", "list accounts", runUserList},

@@ -19,6 +19,7 @@ import (
 	"doorway/gateway/certs"
 	"doorway/gateway/config"
 	"doorway/gateway/control"
+	"doorway/gateway/doctor"
 	"doorway/gateway/health"
 	"doorway/gateway/people"
 	"doorway/gateway/queue"
@@ -168,6 +169,7 @@ func (s *server) constructDoors() error {
 	control.Queue(s.control, s.queue)
 	control.Modems(s.control, s.modemStatus)
 	control.SMS(s.control, s.sms, s.queue, s.cfg.Domain)
+	control.Handle(s.control, "doctor", func(context.Context, struct{}) (doctor.Facts, error) { return s.facts() })
 	control.Handle(s.control, "reload", func(context.Context, struct{}) (reloaded, error) { return s.reload() })
 	socket, err := control.Listen(s.cfg.Data)
 	if err != nil {
@@ -208,7 +210,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	notify := supervise.Notifier{Log: s.log}
 	for _, d := range s.doors() {
 		serve := func(ctx context.Context, l net.Listener) error {
-			s.opened(d.kind, l)
+			s.opened(d, l)
 			return d.serve(ctx, l)
 		}
 		if s.strict {
@@ -216,7 +218,7 @@ func (s *server) run(ctx context.Context) (err error) {
 			if err != nil {
 				return err
 			}
-			s.opened(d.kind, l)
+			s.opened(d, l)
 			s.group.Add(task("listener "+d.addr, func(ctx context.Context) error { return d.serve(ctx, l) }))
 			continue
 		}
@@ -270,10 +272,11 @@ func (s *server) probeStore(ctx context.Context) error {
 }
 
 // opened remembers the address a listener really has.
-func (s *server) opened(kind string, l net.Listener) {
+func (s *server) opened(d door, l net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.addrs[kind] = l.Addr().String()
+	s.addrs[d.kind] = l.Addr().String()
+	s.addrs[d.kind+" "+d.addr] = l.Addr().String()
 }
 
 func (s *server) addr(kind string) string {

@@ -51,8 +51,8 @@ type authority struct {
 // oldest is the clock that is believed when the build says nothing.
 var oldest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// buildTime is the time of the commit that this program was built from.
-func buildTime() time.Time {
+// BuildTime is the time of the commit that this program was built from.
+func BuildTime() time.Time {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key != "vcs.time" {

@@ -103,7 +103,7 @@ func Open(dir string, o Options) (*Certs, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Built.IsZero() {
-		o.Built = buildTime()
+		o.Built = BuildTime()
 	}
 	if o.Addresses == nil {
 		o.Addresses = systemAddresses

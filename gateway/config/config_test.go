@@ -142,3 +142,21 @@ func TestBackup(t *testing.T) {
 		t.Errorf("%+v, warnings %v", c.Backup, c.Warnings)
 	}
 }
+
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	for src, want := range map[string]string{
+		"nonsense = 1\ndata = \"/var/lib/doorway\"\n": "/var/lib/doorway",
+		"data = \"var\"\n":                            filepath.Join(dir, "var"),
+		"data = \n":                                   "",
+		"domain = \"x\"\n":                            "",
+	} {
+		file := filepath.Join(dir, "doorway.toml")
+		if err := os.WriteFile(file, []byte(src), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := Folder(file); got != want {
+			t.Errorf("%q: folder %q, want %q", src, got, want)
+		}
+	}
+}

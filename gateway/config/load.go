@@ -76,6 +76,17 @@ func Parse(file string, src []byte) (*Config, error) {
 	return &c, nil
 }
 
+// Folder returns the data folder that a file names even when the file has
+// faults; "" when that cannot be told.
+func Folder(file string) string {
+	var c Config
+	if _, err := toml.DecodeFile(file, &c); err != nil || c.Data == "" {
+		return "" // ignored: Load says what is wrong with the file
+	}
+	c.File = file
+	return c.rel(c.Data)
+}
+
 func syntaxProblem(file string, err error) Problem {
 	var pe toml.ParseError
 	if errors.As(err, &pe) {
