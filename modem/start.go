@@ -299,8 +299,33 @@ func (s *session) indications(ctx context.Context) error {
 		return err
 	}
 	offers := parseLists(r.first(), "+CNMI")
-	chain := [][]string{{"2", "1", "0", "1", "0"}, {"2", "1", "0", "2", "0"}, {"1", "1", "0", "1", "0"},
+	s.cnmi = nil
+	announce := [][]string{{"2", "1", "0", "1", "0"}, {"2", "1", "0", "2", "0"}, {"1", "1", "0", "1", "0"},
 		{"2", "1", "0", "0", "0"}, {"2", "1"}}
+	if s.mem != "" {
+		if ok, err := s.indicate(ctx, announce, offers); ok || err != nil {
+			return err
+		}
+	}
+	// It has no storage to announce from, or does not: then messages are pushed,
+	// and with phase 2+ the network keeps them until they are acknowledged.
+	ok, err := s.set(ctx, "AT+CSMS=1", 0)
+	if err != nil {
+		return err
+	}
+	s.ack = s.ack || ok
+	push := [][]string{{"2", "2", "0", "1", "0"}, {"1", "2", "0", "1", "0"}, {"2", "2", "0", "0", "0"}, {"2", "2"}}
+	if ok, err := s.indicate(ctx, push, offers); ok || err != nil {
+		return err
+	}
+	s.d.log.Warn("modem refuses to announce messages: its storage is only polled")
+	_, err = s.set(ctx, "AT+CSMS=0", 0)
+	s.ack = false
+	return err
+}
+
+// indicate makes the first setting of a chain that is accepted.
+func (s *session) indicate(ctx context.Context, chain, offers [][]string) (bool, error) {
 	var lines, rest []string
 	for _, c := range chain {
 		c = slices.Clone(c)
@@ -322,11 +347,10 @@ func (s *session) indications(ctx context.Context) error {
 			rest = append(rest, line)
 		}
 	}
-	s.cnmi = nil
 	for _, line := range append(lines, rest...) {
 		ok, err := s.set(ctx, line, 0)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !ok {
 			continue
@@ -335,10 +359,9 @@ func (s *session) indications(ctx context.Context) error {
 		if field(s.cnmi, 3) == "2" && slices.Contains(s.offered, "SR") {
 			s.mems = append(s.mems, "SR") // reports are kept there
 		}
-		return nil
+		return true, nil
 	}
-	s.d.log.Warn("modem refuses to announce messages: its storage is only polled")
-	return nil
+	return false, nil
 }
 
 // stillAnnounced makes the setting of +CNMI again when the modem has dropped

@@ -42,6 +42,9 @@ type Config struct {
 	AckTimeout                    time.Duration // wait for +CNMA; 0 means 15 s
 	FirstMR                       byte
 	RSSI                          int // +CSQ value; 0 means 20
+	// LinkSetup is how long the radio link takes to come up before a part is
+	// sent, and LinkIdle how long +CMMS keeps it after one (TS 27.005 §3.5.6).
+	LinkSetup, LinkIdle time.Duration
 
 	Scripts []string // ready-made behaviours by name, looked at in order
 	Rules   []Rule   // looked at after them
@@ -113,7 +116,11 @@ type Emulator struct {
 	mr         byte
 	violations []string
 	ack        *awaited
-	generation int // counts resets and vanished ports; late answers of an older one are dropped
+	linkUntil  time.Time // until when the radio link is kept
+	setups     int       // times it was set up
+	link       string    // where the port appears; Config.Link at first
+	nextLink   string    // where it appears next time; "" for the same
+	generation int       // counts resets and vanished ports; late answers of an older one are dropped
 	dead       bool
 }
 
@@ -127,7 +134,7 @@ func New(cfg Config) (*Emulator, error) {
 	}
 	e := &Emulator{
 		cfg: cfg, number: number, net: cfg.Network, log: &journal{w: cfg.Log}, plan: newAgenda(), mr: cfg.FirstMR,
-		closed: make(chan struct{}), reopened: make(chan struct{}, 1),
+		closed: make(chan struct{}), reopened: make(chan struct{}, 1), link: cfg.Link,
 	}
 	for _, m := range cfg.Memories {
 		e.memories = append(e.memories, &memory{Memory: m, slots: map[int]*Slot{}})
@@ -188,19 +195,26 @@ func (e *Emulator) Close() {
 		e.dead = true
 		close(e.closed)
 		if e.port != nil {
-			e.port.close(e.cfg.Link)
+			e.port.close(e.link)
 			e.port = nil
 		}
 	})
 }
 
-// Path is where a driver opens the modem: the link, or the slave itself.
-func (e *Emulator) Path() string {
-	if e.cfg.Link != "" {
-		return e.cfg.Link
-	}
+// LinkSetups tells how often the radio link was set up for sending.
+func (e *Emulator) LinkSetups() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.setups
+}
+
+// Path is where a driver opens the modem: the link, or the slave itself.
+func (e *Emulator) Path() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.link != "" {
+		return e.link
+	}
 	if e.port == nil {
 		return ""
 	}
@@ -342,7 +356,7 @@ func (e *Emulator) vanish(back time.Duration) {
 		return
 	}
 	e.flushRx()
-	e.port.close(e.cfg.Link)
+	e.port.close(e.link)
 	e.port = nil
 	e.generation++
 	e.log.add(Entry{Kind: LogPort, Modem: e.Number(), Data: "vanished"})
@@ -356,7 +370,8 @@ func (e *Emulator) vanish(back time.Duration) {
 		if e.dead || e.port != nil {
 			return
 		}
-		p, err := openPort(e.cfg.Link)
+		e.link = e.next()
+		p, err := openPort(e.link)
 		if err != nil {
 			e.log.add(Entry{Kind: LogPort, Modem: e.Number(), Data: err.Error()})
 			return
@@ -368,6 +383,14 @@ func (e *Emulator) vanish(back time.Duration) {
 		default:
 		}
 	})
+}
+
+// next is where the port appears next.
+func (e *Emulator) next() string {
+	if e.nextLink != "" {
+		return e.nextLink
+	}
+	return e.link
 }
 
 // write sends bytes to the client. A client that does not read loses them, as
@@ -389,7 +412,10 @@ func (e *Emulator) write(raw string) {
 // std|lf|cr|blank|bare, registration N (as in +CREG), signal N (as in +CSQ),
 // sim "READY"|"SIM PIN"|"SIM PUK"|"absent"|"busy", smsc NUMBER, prompt N (the
 // modem waits for a PDU of N octets), incoming NAME (memory of new messages),
-// csms 0|1, cnmi 2,1,0,1,0, cpms ME|SM, reset.
+// csms 0|1, cnmi 2,1,0,1,0, cpms ME|SM, flash direct|store (class 0 messages
+// come as +CMT), full LINE (said when a message finds no room; then nothing is
+// announced until there is room again), cdsi NAME (memory that +CDSI names),
+// link PATH (where the port appears when it comes back), reset.
 func (e *Emulator) Set(name, value string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -419,6 +445,18 @@ func (e *Emulator) apply(s Setting) error {
 		return nil
 	case "smsc":
 		e.smsc = s.Value
+		return nil
+	case "flash":
+		e.flashDirect = s.Value == "direct"
+		return nil
+	case "full":
+		e.fullLine = s.Value
+		return nil
+	case "cdsi":
+		e.cdsi = s.Value
+		return nil
+	case "link":
+		e.nextLink = s.Value
 		return nil
 	case "sim":
 		e.sim.state = s.Value

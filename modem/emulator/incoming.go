@@ -37,7 +37,7 @@ func (e *Emulator) receive(tpdu []byte, done func(error)) {
 		class = pdu.NoClass
 	}
 	mt := e.cnmi[1]
-	if class != pdu.Class2 && (mt == 2 || mt == 3 && class == pdu.Class3) {
+	if class != pdu.Class2 && (mt == 2 || mt == 3 && class == pdu.Class3 || mt == 1 && class == pdu.Flash && e.flashDirect) {
 		e.logDelivery(tpdu, "direct")
 		e.push("+CMT: ,", tpdu, done)
 		return
@@ -48,11 +48,15 @@ func (e *Emulator) receive(tpdu []byte, done func(error)) {
 	}
 	i, stored := e.memory(name).put(0, tpdu)
 	if !stored {
+		if e.fullLine != "" && !e.wasFull {
+			e.wasFull = true
+			e.write(e.renderInfo(answer{lines: []string{e.fullLine}}))
+		}
 		done(errFull)
 		return
 	}
 	e.logDelivery(tpdu, fmt.Sprintf("%s:%d", name, i))
-	if mt != 0 {
+	if mt != 0 && !e.wasFull {
 		e.indicate(fmt.Sprintf("+CMTI: %q,%d", name, i))
 	}
 	done(nil)
@@ -75,7 +79,11 @@ func (e *Emulator) receiveReport(tpdu []byte, done func(error)) {
 			return
 		}
 		e.logDelivery(tpdu, fmt.Sprintf("%s:%d", m.Name, i))
-		e.indicate(fmt.Sprintf("+CDSI: %q,%d", m.Name, i))
+		name := m.Name
+		if e.cdsi != "" {
+			name = e.cdsi
+		}
+		e.indicate(fmt.Sprintf("+CDSI: %q,%d", name, i))
 	default:
 		e.logDelivery(tpdu, "dropped") // not routed to the client (TS 27.005 §3.4.1)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"doorway/modem/pdu"
 )
@@ -64,8 +65,26 @@ func (e *Emulator) acceptPDU(c command, length int, text string) answer {
 		return e.cms(cause)
 	}
 	a := info("+CMGS: %d", mr)
-	a.delay = e.net.latency()
+	a.delay = e.net.latency() + e.linkDelay()
 	return a
+}
+
+// linkDelay sets the radio link up when it is not kept from the part before.
+// +CMMS=1 ends by itself when the next part takes too long.
+func (e *Emulator) linkDelay() (d time.Duration) {
+	now := time.Now()
+	if now.After(e.linkUntil) {
+		d = e.cfg.LinkSetup
+		e.setups++
+		if e.cmms == 1 && !e.linkUntil.IsZero() {
+			e.cmms = 0
+		}
+	}
+	e.linkUntil = time.Time{}
+	if e.cmms > 0 {
+		e.linkUntil = now.Add(d + e.net.latency() + e.cfg.LinkIdle)
+	}
+	return d
 }
 
 func (e *Emulator) storeDraft(c command, tpdu []byte) answer {
@@ -196,6 +215,7 @@ func (e *Emulator) cmgd(c command) answer {
 			}
 		}
 	}
+	e.wasFull = false
 	e.net.retry(e) // there is room again
 	return ok
 }

@@ -1,10 +1,14 @@
 package emulator
 
 import (
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
+
+	"doorway/modem/pdu"
 )
 
 // scripts are the ready-made behaviours by name. %D is the duration that a
@@ -32,6 +36,10 @@ on start
 on command \+(CMEE|CSMS|CPMS|CNMI)=[^?]
  result ERROR
 `,
+	"B04-cmee":  "on command \\+CMEE=\\d\n result ERROR\n",
+	"B04-csms":  "on command \\+CSMS=\\d\n result ERROR\n",
+	"B04-cpms":  "on command \\+CPMS=[^?]\n result ERROR\n",
+	"B04-cnmi":  "on command \\+CNMI=\\d\n result ERROR\n",
 	"B05-lf":    "on start\n set dialect lf\n",
 	"B05-cr":    "on start\n set dialect cr\n",
 	"B05-blank": "on start\n set dialect blank\n",
@@ -41,7 +49,8 @@ on command \+CSQ
  nth 1
  delay %D
 `,
-	"B07": "on command \\+GCAP\n result ERROR\n",
+	"B07":       "on command \\+GCAP\n result ERROR\n",
+	"B07-nogsm": "on command \\+GCAP\n instead \"\\r\\n+GCAP: +FCLASS,+DS\\r\\n\\r\\nOK\\r\\n\"\n",
 	"B08@60s": `
 on command \+CSQ
  nth 1
@@ -64,6 +73,25 @@ on pdu
  delay %D
 `,
 	"B11": "on start\n set incoming ME\n",
+	// A message is pushed; its PDU comes much later, with noise in between.
+	"B12@2s": `
+on command \+CSQ
+ nth 1
+ urc 0s "\r\n+CMT: ,%N\r\n"
+ repeat 1ms 50ms 3 "\r\n^RSSI:17\r\n"
+ urc %D "%P\r\n"
+`,
+	// Messages and reports are pushed only, and each waits for +CNMA.
+	"B13": `
+on start
+ set csms 1
+on command \+CSMS=0
+ result +CMS ERROR: 303
+on command \+CNMI=\d,1
+ result +CMS ERROR: 302
+`,
+	"B14":      "on start\n set full ^SMMEMFULL: \"ME\"\n",
+	"B14-ciev": "on start\n set full +CIEV: \"SMSFULL\",1\n",
 	"B15-crlf": `
 on command \+CMGS=
  instead "\r\n> "
@@ -136,6 +164,60 @@ on pdu
  nth 1
  finaldelay %D
 `,
+	"B24-3":  "on start\n set registration 3\n",
+	"B24-8":  "on start\n set registration 8\n",
+	"B24-11": "on start\n set registration 11\n",
+	// Reports are stored only, and in the second row announced in a wrong place.
+	"B25": "on command \\+CNMI=\\d,\\d,\\d,1\n result +CMS ERROR: 302\n",
+	"B25-sm": `
+on start
+ set cdsi SM
+on command \+CNMI=\d,\d,\d,1
+ result +CMS ERROR: 302
+`,
+	// Listing gets no answer, or fails at slot 3, which cannot be read either.
+	"B30": "on command \\+CMGL\n swallow\n",
+	"B30-slot": `
+on command \+CMGL
+ instead "\r\n+CMS ERROR: 320\r\n"
+on command \+CMGR=3
+ result +CMS ERROR: 320
+`,
+	"B31": "on command \\+CMGD=\\d\n result +CMS ERROR: 320\n",
+	// Counts that are wrong, and counts that are missing.
+	"B32-stale": `
+on command \+CPMS\?
+ instead "\r\n+CPMS: \"ME\",0,50,\"ME\",0,50,\"ME\",0,50\r\n\r\nOK\r\n"
+`,
+	"B32-missing": `
+on command \+CPMS\?
+ instead "\r\n+CPMS: \"ME\",,,\"ME\",,,\"ME\",,\r\n\r\nOK\r\n"
+on command \+CPMS=[^?]
+ instead "\r\n+CPMS:\r\n\r\nOK\r\n"
+`,
+	// The SIM says that it is busy, for as many questions.
+	"B33-busy": `
+on command \+CPIN\?
+ times 8
+ result +CME ERROR: 14
+`,
+	// The answer to +CSQ comes too late, in one piece with an announcement and
+	// the answer to the AT that was sent meanwhile.
+	"B36": `
+on command \+CSQ
+ nth 1
+ swallow
+on command ^AT$
+ nth 1
+ before "\r\n+CSQ: 11,99\r\n\r\nOK\r\n\r\n+CMTI: \"ME\",0\r\n"
+`,
+	"B35-sysstart": `
+on pdu
+ nth 2
+ set reset
+ mute
+ urc 300ms "\r\n^SYSSTART\r\nSMS Ready\r\n"
+`,
 	"B35": `
 on pdu
  nth 2
@@ -167,13 +249,28 @@ func Script(name string) ([]Rule, error) {
 		if duration != "" {
 			d = duration
 		}
-		rules, err := ParseScript(strings.ReplaceAll(text, "%D", d))
+		text = strings.ReplaceAll(text, "%D", d)
+		if strings.Contains(text, "%P") {
+			line, n := pushed("pushed in two lines")
+			text = strings.NewReplacer("%P", line, "%N", fmt.Sprint(n)).Replace(text)
+		}
+		rules, err := ParseScript(text)
 		if err != nil {
 			return nil, fmt.Errorf("script %s: %w", name, err)
 		}
 		return rules, nil
 	}
 	return nil, fmt.Errorf("unknown script %q; there are %s", name, strings.Join(ScriptNames(), ", "))
+}
+
+// pushed is the line of a message as +CMT shows it, and its length.
+func pushed(text string) (line string, length int) {
+	from, _ := pdu.ParseNumber("+4915550112") // ignored: it is a number
+	b, err := pdu.EncodeDeliver(text, pdu.DeliverOptions{From: from, Time: time.Unix(1700000000, 0)})
+	if err != nil {
+		return "", 0 // ignored: the text is ours
+	}
+	return strings.ToUpper(hex.EncodeToString(append([]byte{0}, b[0]...))), len(b[0])
 }
 
 // ScriptNames lists the ready-made behaviours.

@@ -19,6 +19,10 @@ type settings struct {
 	rssi                 int
 	copsFormat           int
 	clip, crc            int
+	flashDirect          bool
+	fullLine             string // said when the memory is full
+	wasFull              bool   // and nothing is announced until there is room
+	cdsi                 string // memory that +CDSI names, "" for the true one
 }
 
 type simState struct {
@@ -48,6 +52,7 @@ func (e *Emulator) powerCycle() {
 	keep := e.settings
 	e.settings = e.powerOn()
 	e.dialect, e.incoming, e.reg, e.rssi, e.smsc = keep.dialect, keep.incoming, keep.reg, keep.rssi, keep.smsc
+	e.flashDirect, e.fullLine, e.cdsi = keep.flashDirect, keep.fullLine, keep.cdsi
 	e.line, e.queued, e.held = e.line[:0], nil, nil
 	e.prompt, e.busy = 0, false
 	e.cancelAck()
