@@ -9,6 +9,7 @@ import (
 	"doorway/xmpp/c2s"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/blocking"
+	"doorway/xmpp/mod/caps"
 	"doorway/xmpp/mod/carbons"
 	"doorway/xmpp/mod/csi"
 	"doorway/xmpp/mod/disco"
@@ -58,6 +59,7 @@ func newModules() modules {
 		vcard.New(m.presence),
 		private.New(),
 		csi.New(),
+		caps.New("urn:doorway", 0),
 		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),
 	}
 	return m

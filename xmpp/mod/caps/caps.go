@@ -1,0 +1,423 @@
+// Package caps knows what clients can do (XEP-0115 1.6), and tells them by the
+// same means what the server can.
+//
+// A client's presence names a hash of its features. A hash that is not known is
+// asked for once, at one of the clients that use it; its answer is kept for all
+// of them when the hash is right (sha-1 or sha-256), else for that one stream
+// only, and the next client is asked. What is kept is bounded in bytes; what was
+// used least recently goes first.
+//
+// The server's own hash is in the stream features; the answer to a disco#info
+// with that node is given here, any other by the disco module.
+//
+// Run is the package's only goroutine; it gives up on clients that do not
+// answer. A session has one pointer.
+package caps
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/stanza"
+	"doorway/xmpp/xmlstream"
+)
+
+const (
+	ns           = "http://jabber.org/protocol/caps"
+	prioPresence = 120 // at Outbound, behind the presence module (100), which refuses what is wrong
+	prioAnswer   = 50  // at Inbound
+
+	maxInfo  = 32 << 10 // bytes of one answer
+	maxName  = 1 << 10  // bytes of a hash and its node
+	patience = 30 * time.Second
+)
+
+// DefaultBytes is how much is kept when New is not told.
+const DefaultBytes = 1 << 20
+
+// key finds what is known of a session's client.
+var key = xmpp.Key{Name: "caps"}
+
+// Module is XEP-0115. Safe for concurrent use after Load.
+type Module struct {
+	node    string
+	limit   int
+	host    xmpp.Host
+	home    jid.JID
+	watch   []func(context.Context, xmpp.Session)
+	queries atomic.Uint64
+	server  func() *info // the server's own, after Load
+
+	mu      sync.Mutex // guards what follows
+	cache   map[version]*entry
+	bytes   int
+	clock   uint64 // rises with each use of the cache
+	pending map[version]*query
+}
+
+// version is how a client names its features.
+type version struct{ hash, ver string }
+
+// entry is an answer whose hash was right.
+type entry struct {
+	info *info
+	used uint64
+}
+
+// query is a hash that one client has been asked for.
+type query struct {
+	asked   xmpp.Session
+	since   time.Time
+	waiting []xmpp.Session
+	failed  []xmpp.Session // asked before, in vain; a right answer counts for them too
+}
+
+// client is what is known of a session's client.
+type client struct {
+	version
+	node string
+	id   string // of the request that it has not answered, guarded by Module.mu
+	info atomic.Pointer[info]
+}
+
+var (
+	_ xmpp.Module = (*Module)(nil)
+	_ xmpp.Caps   = (*Module)(nil)
+)
+
+// New makes the module. node is the URI that names the server's software; bytes
+// bounds what is kept of clients, 0 means DefaultBytes.
+func New(node string, bytes int) *Module {
+	if bytes == 0 {
+		bytes = DefaultBytes
+	}
+	return &Module{node: node, limit: bytes, cache: make(map[version]*entry), pending: make(map[version]*query)}
+}
+
+// Info describes the module.
+func (*Module) Info() xmpp.Info {
+	return xmpp.Info{Name: "caps", Specs: []xmpp.Spec{{Doc: "XEP-0115", Version: "1.6.0", Title: "Entity Capabilities"}}}
+}
+
+// Load registers the feature and the hooks.
+func (m *Module) Load(h xmpp.Host) error {
+	home, err := jid.Parse(h.Domainpart())
+	if err != nil {
+		return err
+	}
+	m.host, m.home = h, home
+	m.server = sync.OnceValue(m.own)
+	h.Feature(xmpp.ToHost, ns)
+	h.StreamFeature(xmpp.StreamFeature{
+		Name: stanza.Name{Space: ns, Local: "c"}, Phase: xmpp.PostAuth,
+		Offer: func(xmpp.Stream) string {
+			var w xmlstream.Writer
+			return w.Start(ns, "c", "hash", "sha-1", "node", m.node, "ver", m.server().ver("sha-1")).End().String()
+		},
+	})
+	h.Presence(xmpp.Outbound, prioPresence, m.presence)
+	h.IQHook(xmpp.Inbound, prioAnswer, m.iq)
+	h.Session(m.session)
+	return nil
+}
+
+// own is what disco#info says of the server; complete when all modules are loaded.
+func (m *Module) own() *info {
+	i := &info{sound: true}
+	for _, id := range m.host.Identities(xmpp.ToHost) {
+		i.identities = append(i.identities, id.Category+"/"+id.Type+"//"+id.Name)
+	}
+	i.features = append(m.host.Features(xmpp.ToHost), m.host.Features(xmpp.ToDomain)...)
+	i.order()
+	return i
+}
+
+// Has implements xmpp.Caps.
+func (m *Module) Has(full jid.JID, feature string) bool {
+	for _, s := range m.host.Sessions(full) {
+		if s.JID() == full {
+			c := clientOf(s)
+			if c == nil {
+				return false
+			}
+			i := c.info.Load()
+			return i != nil && i.has(feature)
+		}
+	}
+	return false
+}
+
+// Watch implements xmpp.Caps.
+func (m *Module) Watch(f func(ctx context.Context, s xmpp.Session)) { m.watch = append(m.watch, f) }
+
+func clientOf(s xmpp.Session) *client {
+	c, _ := s.Value(&key).(*client)
+	return c
+}
+
+// learned keeps what is known of clients and tells those who watch.
+func (m *Module) learned(ctx context.Context, i *info, sessions ...xmpp.Session) {
+	for _, s := range sessions {
+		if c := clientOf(s); c != nil && c.info.Swap(i) != i {
+			for _, f := range m.watch {
+				f(ctx, s)
+			}
+		}
+	}
+}
+
+// presence looks at what a client broadcasts.
+func (m *Module) presence(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
+	st, s := d.Stanza, d.Sender
+	if !st.To.IsZero() || st.Type != "" && st.Type != "unavailable" {
+		return xmpp.Pass, nil
+	}
+	old := clientOf(s)
+	v, node := advertised(st)
+	switch {
+	case v.ver == "":
+		if old != nil {
+			m.forget(ctx, s, old)
+		}
+		return xmpp.Pass, nil
+	case old != nil && old.version == v && old.node == node:
+		return xmpp.Pass, nil
+	case old != nil:
+		m.forget(ctx, s, old)
+	}
+	c := &client{version: version{strings.Clone(v.hash), strings.Clone(v.ver)}, node: strings.Clone(node)}
+	s.SetValue(&key, c)
+	m.find(ctx, s, c)
+	return xmpp.Pass, nil
+}
+
+// advertised reads <c/>; ver is "" without one, or with one that makes no sense.
+func advertised(st *stanza.Stanza) (v version, node string) {
+	if st.Type != "" || !strings.Contains(st.Inner(), ns) && !strings.Contains(st.Decls(), ns) {
+		return v, ""
+	}
+	el, _ := st.Child(ns, "c")
+	v, node = version{el.Attr("hash"), el.Attr("ver")}, el.Attr("node")
+	if len(v.hash)+len(v.ver)+len(node) > maxName || node == "" {
+		return version{}, ""
+	}
+	return v, node
+}
+
+// find looks a hash up, or asks for it unless somebody else is being asked.
+func (m *Module) find(ctx context.Context, s xmpp.Session, c *client) {
+	m.mu.Lock()
+	if e := m.cache[c.version]; e != nil {
+		m.clock++
+		e.used = m.clock
+		m.mu.Unlock()
+		m.learned(ctx, e.info, s)
+		return
+	}
+	if verifiable(c.hash) {
+		if q := m.pending[c.version]; q != nil {
+			q.waiting = append(q.waiting, s)
+			m.mu.Unlock()
+			return
+		}
+		m.pending[c.version] = &query{asked: s, since: time.Now()}
+	}
+	m.mu.Unlock()
+	m.ask(ctx, s, c)
+}
+
+// ask sends the request (XEP-0115 §6.2).
+func (m *Module) ask(ctx context.Context, s xmpp.Session, c *client) {
+	id := "caps" + strconv.FormatUint(m.queries.Add(1), 36)
+	m.mu.Lock()
+	c.id = id
+	m.mu.Unlock()
+	var w xmlstream.Writer
+	w.Start(discoInfo, "query", "node", c.node+"#"+c.ver).End()
+	m.host.Deliver(ctx, s, stanza.New(stanza.IQ, string(stanza.Get), id, m.home, s.JID(), w.String()))
+}
+
+// next asks the next client that uses a hash, when the one that was asked has
+// not given a right answer.
+func (m *Module) next(ctx context.Context, v version, failed xmpp.Session) {
+	m.mu.Lock()
+	q := m.pending[v]
+	if q == nil || q.asked != failed {
+		m.mu.Unlock()
+		return
+	}
+	if c := clientOf(failed); c != nil && c.version == v && !slices.Contains(q.failed, failed) {
+		q.failed = append(q.failed, failed)
+	}
+	for len(q.waiting) > 0 {
+		s := q.waiting[0]
+		q.waiting = q.waiting[1:]
+		if c := clientOf(s); c != nil && c.version == v {
+			q.asked, q.since = s, time.Now()
+			m.mu.Unlock()
+			m.ask(ctx, s, c)
+			return
+		}
+	}
+	delete(m.pending, v)
+	m.mu.Unlock()
+}
+
+// forget ends what is known of a session's client.
+func (m *Module) forget(ctx context.Context, s xmpp.Session, c *client) {
+	s.SetValue(&key, nil)
+	m.mu.Lock()
+	if q := m.pending[c.version]; q != nil {
+		q.waiting = slices.DeleteFunc(q.waiting, func(w xmpp.Session) bool { return w == s })
+	}
+	m.mu.Unlock()
+	m.next(ctx, c.version, s)
+}
+
+func (m *Module) session(ctx context.Context, e xmpp.SessionEvent) {
+	if e.Kind != xmpp.SessionClosed {
+		return
+	}
+	if c := clientOf(e.Session); c != nil {
+		m.forget(ctx, e.Session, c)
+	}
+}
+
+// iq takes the answers of clients, and requests with the server's own node.
+func (m *Module) iq(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
+	st := d.Stanza
+	if st.To != m.home {
+		return xmpp.Pass, nil
+	}
+	switch st.Type {
+	case string(stanza.Get):
+		return m.described(ctx, st)
+	case string(stanza.Result), stanza.TypeError:
+		if d.Sender != nil && m.answered(ctx, d.Sender, st) {
+			return xmpp.Done, nil
+		}
+	}
+	return xmpp.Pass, nil
+}
+
+// described answers for the node that the stream features name (XEP-0115 §6.2, §6.3).
+func (m *Module) described(ctx context.Context, st *stanza.Stanza) (xmpp.Verdict, error) {
+	if (st.Payload != stanza.Name{Space: discoInfo, Local: "query"}) {
+		return xmpp.Pass, nil
+	}
+	q, _ := st.Child(discoInfo, "query")
+	node := q.Attr("node")
+	if node == "" || node != m.node+"#"+m.server().ver("sha-1") {
+		return xmpp.Pass, nil
+	}
+	var w xmlstream.Writer
+	w.Start(discoInfo, "query", "node", node)
+	for _, id := range m.host.Identities(xmpp.ToHost) {
+		w.Start("", "identity", "category", id.Category, "type", id.Type, "name", id.Name).End()
+	}
+	for _, f := range m.server().features {
+		w.Start("", "feature", "var", f).End()
+	}
+	m.host.Send(ctx, st.Reply(w.End().String()), nil)
+	return xmpp.Done, nil
+}
+
+// answered takes a client's answer; false when it is none that was asked for.
+func (m *Module) answered(ctx context.Context, s xmpp.Session, st *stanza.Stanza) bool {
+	c := clientOf(s)
+	if c == nil {
+		return false
+	}
+	m.mu.Lock()
+	if c.id == "" || c.id != st.ID {
+		m.mu.Unlock()
+		return false
+	}
+	c.id = ""
+	m.mu.Unlock()
+	var i *info
+	if st.Type == string(stanza.Result) {
+		if q, ok := st.Child(discoInfo, "query"); ok {
+			i = parse(&q)
+		}
+	}
+	if i == nil || !i.sound || !verifiable(c.hash) || i.ver(c.hash) != c.ver {
+		if i != nil { // XEP-0115 §5.4: for this one client only
+			i.trim()
+			m.learned(ctx, i, s)
+		}
+		m.next(ctx, c.version, s)
+		return true
+	}
+	i.trim()
+	m.mu.Lock()
+	m.keep(c.version, i)
+	sessions := []xmpp.Session{s}
+	if q := m.pending[c.version]; q != nil {
+		delete(m.pending, c.version)
+		for _, w := range slices.Concat(q.failed, []xmpp.Session{q.asked}, q.waiting) {
+			if o := clientOf(w); w != s && o != nil && o.version == c.version {
+				sessions = append(sessions, w)
+			}
+		}
+	}
+	m.mu.Unlock()
+	m.learned(ctx, i, sessions...)
+	return true
+}
+
+// keep adds a right answer to the cache and makes room for it. Needs the lock.
+func (m *Module) keep(v version, i *info) {
+	if m.cache[v] != nil {
+		return
+	}
+	m.clock++
+	m.cache[v] = &entry{info: i, used: m.clock}
+	m.bytes += i.size
+	for m.bytes > m.limit && len(m.cache) > 1 {
+		var oldest version
+		least := m.clock
+		for k, e := range m.cache {
+			if e.used < least {
+				oldest, least = k, e.used
+			}
+		}
+		m.bytes -= m.cache[oldest].info.size
+		delete(m.cache, oldest)
+	}
+}
+
+// Run gives up on clients that do not answer, until ctx ends.
+func (m *Module) Run(ctx context.Context) error {
+	t := time.NewTicker(patience)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-t.C:
+			m.giveUp(ctx, now)
+		}
+	}
+}
+
+func (m *Module) giveUp(ctx context.Context, now time.Time) {
+	late := make(map[version]xmpp.Session)
+	m.mu.Lock()
+	for v, q := range m.pending {
+		if now.Sub(q.since) >= patience {
+			late[v] = q.asked
+		}
+	}
+	m.mu.Unlock()
+	for v, s := range late {
+		m.next(ctx, v, s)
+	}
+}
