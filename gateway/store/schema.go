@@ -54,6 +54,8 @@ var schema = []bucket{
 	{"vcard", state, false, "owner → vCard as XML; owner, NUL, photo → SHA-1 of its photo (XEP-0054, XEP-0153)"},
 	{"private", state, false, "owner, NUL, namespace, NUL, name → element a client keeps here, as XML (XEP-0049)"},
 	{"lastactivity", state, false, "owner → when the account was last online and what it said (XEP-0012)"},
+	{"rooms", state, false, "room → its configuration, subject and secret, or why it is gone; room, NUL, vcard → its vCard (XEP-0045)"},
+	{"room_users", state, false, "room, NUL, bare JID → affiliation and registered nick (XEP-0045 §5.2, §7.10)"},
 	{"outbox", state, false, "network, NUL, be64(id) → job with its journal (gateway/queue)"},
 	{"outbox_due", state, false, "network, NUL, class, be64(time), be64(id) → what the queue keeps in memory of a job"},
 	{"outbox_keys", state, false, "network, NUL, idempotency key → id of the job it made, for 48 hours"},
@@ -62,6 +64,7 @@ var schema = []bucket{
 	{"pin_attempts", state, false, "ICCID → SIM PIN tries left, so that a restart never burns another"},
 
 	{"archive", archive, true, "be64(id) → archived message in order of time (XEP-0313)"},
+	{"room_history", archive, false, "room, NUL, be64(id) → one of the last messages of a room (XEP-0045 §7.2.13)"},
 	{"smslog", archive, true, "be64(time), be64(id) → one line of the SMS log"},
 }
 
