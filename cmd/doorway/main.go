@@ -68,6 +68,9 @@ func commands() []command {
 }
 
 func main() {
+	if version == "" {
+		version = recordedVersion()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	code := a.main(ctx, os.Args[1:])

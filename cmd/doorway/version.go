@@ -7,9 +7,9 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the linker (Makefile); builds without it take the
-// revision that Go recorded.
-var version = recordedVersion()
+// version is set by the linker (Makefile), which can do so only while it has
+// no value here; in builds without it main takes the revision that Go recorded.
+var version string
 
 func recordedVersion() string {
 	info, ok := debug.ReadBuildInfo()
