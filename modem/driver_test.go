@@ -8,6 +8,7 @@ import (
 )
 
 func TestStartSendReceive(t *testing.T) {
+	t.Parallel()
 	began := time.Now()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()

@@ -14,6 +14,7 @@ import (
 // OK. The driver of the next process starts, takes nothing of the old answer
 // for its own and sends nothing by itself.
 func TestB22Killed(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"B22-before@500ms", "B22-after@500ms"} {
 		for _, wait := range []time.Duration{0, 420 * time.Millisecond} { // the old answer comes after or within the start
 			t.Run(name+"/"+wait.String(), func(t *testing.T) {

@@ -3,6 +3,8 @@ package modem
 import (
 	"context"
 	"errors"
+	"flag"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +22,16 @@ var fast = Timeouts{
 	Prompt: 500 * time.Millisecond, Send: 2 * time.Second, Write: 500 * time.Millisecond,
 	Poll: 1200 * time.Millisecond, Reopen: 30 * time.Millisecond, Quiet: 60 * time.Millisecond, Listen: 150 * time.Millisecond,
 	Radio: 50 * time.Millisecond, Reset: 300 * time.Millisecond, Patience: 20 * time.Second, Recovery: 200 * time.Millisecond,
+}
+
+// TestMain has more tests wait at the same time than there are processors:
+// nearly all their time is spent in limits of the driver.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
 }
 
 // rig is a driver on an emulated modem, and an inbox that takes everything.

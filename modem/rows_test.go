@@ -43,6 +43,7 @@ func TestB02FirstATSwallowed(t *testing.T) {
 
 // B03: a process that died left the modem at the prompt: nothing is sent.
 func TestB03LeftAtThePrompt(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B03"), nil)
 	r.ready()
 	if s := r.emu.Submits(); len(s) != 0 {
@@ -75,6 +76,7 @@ func TestB04SettingsRefused(t *testing.T) {
 
 // B05: four dialects of line ends and echo give the same results.
 func TestB05Dialects(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"B05-lf", "B05-cr", "B05-blank", "B05-bare"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, script(name), nil)
@@ -101,6 +103,7 @@ func TestB06LateAnswer(t *testing.T) {
 
 // B09: a message and noise arrive between the CMGS line and its prompt.
 func TestB09UnsolicitedBeforePrompt(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B09"), nil)
 	r.ready()
 	r.mustSend("prompt found")
@@ -116,6 +119,7 @@ func TestB09UnsolicitedBeforePrompt(t *testing.T) {
 
 // B10: they arrive between the PDU and +CMGS: the reference is right.
 func TestB10UnsolicitedBeforeResult(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B10"), nil)
 	r.ready()
 	mr := r.mustSend("reference found")
@@ -132,6 +136,7 @@ func TestB10UnsolicitedBeforeResult(t *testing.T) {
 // B11: messages are announced in another memory than the one in use: they are
 // read there, and what lies in the other one stays.
 func TestB11AnotherMemory(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{Scripts: []string{"B11"},
 		Memories: []emulator.Memory{{Name: "SM", Size: 30, First: 0}, {Name: "ME", Size: 10, First: 0}}}, nil)
 	r.ready()
@@ -145,6 +150,7 @@ func TestB11AnotherMemory(t *testing.T) {
 
 // B15: all shapes of the prompt: the PDU is written exactly once.
 func TestB15Prompts(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"B15-crlf", "B15-bare", "B15-line", "B15-glued", "B15-urc", "B15-twice", "B15-twice-late"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, script(name), nil)
@@ -174,6 +180,7 @@ func TestB16SlowAcceptance(t *testing.T) {
 
 // B17: OK without +CMGS: possibly sent; the status report resolves it.
 func TestB17NoReference(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B17"), nil)
 	r.ready()
 	_, marks, err := r.send("no reference")

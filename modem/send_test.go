@@ -15,6 +15,7 @@ import (
 // The on-air mark comes after the prompt and before the PDU; its error, and a
 // caller who gives up meanwhile, leave nothing sent and the modem usable.
 func TestOnAirRefuses(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
 	full := errors.New("disk full")
@@ -44,6 +45,7 @@ func TestOnAirRefuses(t *testing.T) {
 
 // A modem that leaves the prompt while the mark is written gets no PDU as a command line.
 func TestPromptClosesDuringMark(t *testing.T) {
+	t.Parallel()
 	rules, err := emulator.ParseScript("on command \\+CMGS=\n nth 1\n urc 30ms \"\\r\\nERROR\\r\\n\"\n")
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +64,7 @@ func TestPromptClosesDuringMark(t *testing.T) {
 
 // B18: the classes of refusals, in both forms.
 func TestB18Classes(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
 	for code, want := range map[int]Class{
@@ -91,6 +94,7 @@ func canceled() context.Context {
 }
 
 func TestRefusedBeforePrompt(t *testing.T) {
+	t.Parallel()
 	rules, err := emulator.ParseScript("on command \\+CMGS=\n times 1\n result +CMS ERROR: 300\n\non command \\+CMGS=\n times 1\n swallow\n\non command \\+CMGS=\n times 1\n result +CME ERROR: SIM busy\n")
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +117,7 @@ func TestRefusedBeforePrompt(t *testing.T) {
 
 // Many callers share the modem; each gets the reference of its own part.
 func TestSendersShare(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
 	var mu sync.Mutex
@@ -184,6 +189,7 @@ func TestBurst(t *testing.T) {
 
 // Stopping waits for the part in flight.
 func TestStopDuringSend(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B16@400ms"), nil)
 	r.ready()
 	onAir := make(chan struct{})

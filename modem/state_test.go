@@ -71,6 +71,7 @@ func (r *rig) is(st State, words ...string) {
 }
 
 func TestNoModem(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := newRig(t, emulator.Config{}, func(c *Config) { c.Device = filepath.Join(dir, "later") })
 	r.is(Absent, "No modem at", "plug it in")
@@ -81,6 +82,7 @@ func TestNoModem(t *testing.T) {
 }
 
 func TestWrongDevice(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, func(c *Config) { c.Device = os.DevNull })
 	r.is(Unreachable, "not a serial port", "/dev/serial/by-id")
 
@@ -126,6 +128,7 @@ func TestFirstPortThatAnswers(t *testing.T) {
 }
 
 func TestPortInUse(t *testing.T) {
+	t.Parallel()
 	first := newRig(t, emulator.Config{}, nil)
 	first.ready()
 	lock := first.d.cfg.LockDir
@@ -164,6 +167,7 @@ func TestPUK(t *testing.T) {
 }
 
 func TestPIN(t *testing.T) {
+	t.Parallel()
 	g := &guard{}
 	r := newRig(t, emulator.Config{PIN: "4711"}, func(c *Config) { c.PIN, c.Guard = "4711", g })
 	r.standing()
@@ -195,6 +199,7 @@ func TestPINAfterReset(t *testing.T) {
 }
 
 func TestPINRefusals(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		tries int
@@ -220,6 +225,7 @@ func TestPINRefusals(t *testing.T) {
 // A wrong PIN costs one attempt over the whole life of the box: neither a
 // lost port nor a new process sends it again.
 func TestWrongPINOnce(t *testing.T) {
+	t.Parallel()
 	g := &guard{}
 	r := newRig(t, emulator.Config{PIN: "4711"}, func(c *Config) { c.PIN, c.Guard = "1234", g })
 	r.is(SIMLocked, "refused the PIN")
@@ -259,6 +265,7 @@ func TestRegistration(t *testing.T) {
 }
 
 func TestNoSMSCentre(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{SMSC: "-"}, nil)
 	r.ready()
 	_, marks, err := r.send("nowhere to go")
@@ -272,6 +279,7 @@ func TestNoSMSCentre(t *testing.T) {
 }
 
 func TestChanged(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
 	select {

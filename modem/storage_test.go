@@ -115,6 +115,7 @@ func TestOfferedUntilDeleted(t *testing.T) {
 
 // A slot that holds another message by now is not emptied.
 func TestDeleteComparesSlot(t *testing.T) {
+	t.Parallel()
 	emu, d := bare(t, emulator.Config{})
 	if err := emu.Deliver("+4915550102", "old"); err != nil {
 		t.Fatal(err)

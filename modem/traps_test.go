@@ -100,6 +100,7 @@ func (w *wire) count(s string) (n int) {
 // The trap: when a send times out the library writes ESC although Ctrl-Z is
 // out; the modem may be sending, and what follows ESC is taken for its command.
 func TestTrapNoEscapeAfterCtrlZ(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B19@420ms"), func(c *Config) { c.Timeouts.Send = 300 * time.Millisecond })
 	r.ready()
 	if _, _, err := r.send("unanswered"); err == nil {
@@ -121,6 +122,7 @@ func TestTrapNoEscapeAfterCtrlZ(t *testing.T) {
 // The trap: commands end with CR LF, and Init begins with ATZ, which loads a
 // stored profile.
 func TestTrapCommandsEndWithCROnly(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.standing()
 	r.mu.Lock()
@@ -146,6 +148,7 @@ func TestTrapCommandsEndWithCROnly(t *testing.T) {
 
 // The trap (B07): gsm.Init refuses a modem whose +GCAP is missing or differs by a blank.
 func TestB07NoGCAP(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, script("B07"), nil)
 	r.standing()
 	if n := r.traced(">AT+GCAP"); n != 0 {
@@ -155,6 +158,7 @@ func TestB07NoGCAP(t *testing.T) {
 
 // The trap: handlers of unsolicited lines run as goroutines in any order.
 func TestTrapMessagesKeepTheirOrder(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
 	var want []string
@@ -173,6 +177,7 @@ func TestTrapMessagesKeepTheirOrder(t *testing.T) {
 // The trap (B12): the line after +CDS or +CMT is taken for its PDU blindly, be
 // it noise or the OK of a command. And its length may be the only field.
 func TestB12PushedWithNoiseBetween(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
 	report := "0006050D91945155100001F1" + "62112281000000" + "62112281100000" + "00"
@@ -191,6 +196,7 @@ func lengthOf(pdu string) string {
 
 // The trap: a line over 64 KiB without an end closes the engine.
 func TestTrapEndlessLine(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
 	for range 40 {
@@ -206,6 +212,7 @@ func TestTrapEndlessLine(t *testing.T) {
 // The trap (B13): the library acknowledges a pushed message before anybody has
 // stored it. Here +CNMA waits for Delete.
 func TestB13AcknowledgedAfterDelete(t *testing.T) {
+	t.Parallel()
 	rules, err := emulator.ParseScript("on command \\+CSMS=0\n result ERROR\n\non command \\+CSMS\\?\n instead \"\\r\\n+CSMS: 1,1,1,1\\r\\n\\r\\nOK\\r\\n\"\n")
 	if err != nil {
 		t.Fatal(err)
