@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -14,11 +15,18 @@ import (
 var packages = []string{
 	"gcc", "libc6-dev", // the race detector
 	"python3", "python3-slixmpp", "profanity", "tmux", "go-sendxmpp", "openssl", "systemd", "strace",
+	"prosody",                         // plays run against it too
+	"gammu", "gammu-smsd", "smstools", // they drive the emulated modem
 }
+
+// daemons are those of them that would start a server with the machine. The
+// tests run these servers themselves.
+var daemons = []string{"prosody", "gammu-smsd", "smstools"}
 
 const policyFile = "/usr/sbin/policy-rc.d"
 
-// peers installs the missing packages without letting a daemon start.
+// peers installs the missing packages without letting a daemon start, now or
+// with the machine.
 func peers(ctx context.Context) error {
 	var missing []string
 	for _, p := range packages {
@@ -48,7 +56,17 @@ func peers(ctx context.Context) error {
 	if err := quiet(ctx, env, "apt-get", "update", "-q"); err != nil {
 		return err
 	}
-	return quiet(ctx, env, "apt-get", append([]string{"install", "-q", "-y", "--no-install-recommends"}, missing...)...)
+	if err := quiet(ctx, env, "apt-get", append([]string{"install", "-q", "-y", "--no-install-recommends"}, missing...)...); err != nil {
+		return err
+	}
+	for _, d := range daemons {
+		if slices.Contains(missing, d) { // one that was there before is somebody's choice
+			if err := quiet(ctx, nil, "systemctl", "disable", d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // forbidDaemons makes package scripts start nothing: a daemon would hold the
