@@ -245,6 +245,87 @@ async def sms(cfg):
     await alice.logout()
 
 
+def says(body):
+    """Picks one text: those of earlier scenarios may come again, since a
+    stream without acknowledgements has not confirmed them."""
+    return lambda msg: msg["body"] == body
+
+
+async def carbons(cfg):
+    desk = await Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256", "desk").login()
+    phone = Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256", "phone")
+    phone.register_plugin("xep_0280")
+    sent, received = asyncio.Queue(), asyncio.Queue()
+    phone.add_event_handler("carbon_sent", sent.put_nowait)
+    phone.add_event_handler("carbon_received", received.put_nowait)
+    await phone.login()
+    bob = await Client(cfg, user(cfg, "bob"), "SCRAM-SHA-256").login()
+    info = await phone["xep_0030"].get_info(jid=cfg["domain"])
+    assert "urn:xmpp:carbons:2" in info["disco_info"]["features"], info
+    await phone["xep_0280"].enable()
+
+    desk.text(bob.boundjid.bare, "from the desk")
+    copy = await get(sent, "the copy of what the desk sent")
+    inner = copy["carbon_sent"]
+    assert copy["from"] == desk.boundjid.bare and copy["to"] == phone.boundjid.full, copy
+    assert inner["body"] == "from the desk" and inner["from"] == desk.boundjid.full and inner["to"] == bob.boundjid.bare, copy
+    msg = await get(bob.inbox, "the text itself", says("from the desk"))
+    msg.reply("to the desk").send()
+    copy = await get(received, "the copy of what the desk got")
+    inner = copy["carbon_received"]
+    assert inner["body"] == "to the desk" and inner["from"] == bob.boundjid.full and inner["to"] == desk.boundjid.full, copy
+    await get(desk.inbox, "bob's answer", says("to the desk"))
+    # To the bare JID both get it, and no copies.
+    bob.text(desk.boundjid.bare, "to all")
+    await get(desk.inbox, "bob's text", says("to all"))
+    await get(phone.inbox, "bob's text", says("to all"))
+    await phone["xep_0280"].disable()
+    desk.text(bob.boundjid.bare, "not for the phone")
+    await get(bob.inbox, "the last text", says("not for the phone"))
+    await phone["xep_0199"].ping(cfg["domain"])
+    assert sent.empty() and received.empty()
+    for c in (desk, phone, bob):
+        await c.logout()
+
+
+async def blocking(cfg):
+    alice = Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256")
+    alice.register_plugin("xep_0191")
+    changes = asyncio.Queue()
+    alice.add_event_handler("blocked", changes.put_nowait)
+    alice.add_event_handler("unblocked", changes.put_nowait)
+    await alice.login()
+    carol = await Client(cfg, user(cfg, "carol"), "SCRAM-SHA-256").login()
+    c = carol.boundjid.bare
+    info = await alice["xep_0030"].get_info(jid=cfg["domain"])
+    assert "urn:xmpp:blocking" in info["disco_info"]["features"], info
+
+    async def blocked():
+        return {str(j) for j in (await alice["xep_0191"].get_blocked())["blocklist"]["items"]}
+
+    assert await blocked() == set()
+    await alice["xep_0191"].block(c)
+    await get(changes, "the push of the block")
+    assert await blocked() == {c}
+    mid = carol.text(alice.boundjid.bare, "are you there?")
+    err = await get(carol.errors, "the refusal", lambda m: m["id"] == mid)
+    assert err["error"]["condition"] == "service-unavailable", err
+    mid = alice.text(c, "can you hear me?")
+    err = await get(alice.errors, "the refusal", lambda m: m["id"] == mid)
+    assert err["error"]["condition"] == "not-acceptable" and "urn:xmpp:blocking:errors" in str(err), err
+    for inbox in (alice.inbox, carol.inbox):
+        while not inbox.empty():
+            assert inbox.get_nowait()["body"] not in ("are you there?", "can you hear me?")
+
+    await alice["xep_0191"].unblock(c)
+    await get(changes, "the push of the end of it")
+    assert await blocked() == set()
+    carol.text(alice.boundjid.bare, "and now?")
+    await get(alice.inbox, "carol's text", says("and now?"))
+    await alice.logout()
+    await carol.logout()
+
+
 async def main():
     with open(sys.argv[2], encoding="utf-8") as f:
         cfg = json.load(f)
