@@ -60,6 +60,8 @@ func commands() []command {
 		{"queue cancel", "ID", "take back a job that is not being sent", runQueueCancel},
 		{"queue requeue", "ID", "send a failed, expired or possibly-sent job again", runQueueRequeue},
 		{"queue delete", "ID", "forget a job that has ended", runQueueDelete},
+		{"backup", "FILE", "copy what must survive into one file, also while the server runs", runBackup},
+		{"restore", "FILE", "put a backup in the place of the data; the server must not run", runRestore},
 		{"emulate", "[--pty-link PATH] …", "run an emulated GSM modem on a pty", runEmulate},
 		{"phone send", "NUMBER TEXT", "play an emulated phone that texts in", runPhoneSend},
 		{"phone log", "NUMBER", "print what an emulated phone received", runPhoneLog},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"doorway/gateway/api"
+	"doorway/gateway/backup"
 	"doorway/gateway/certs"
 	"doorway/gateway/config"
 	"doorway/gateway/control"
@@ -86,7 +87,7 @@ func newServer(cfg *config.Config, log *slog.Logger) (*server, error) {
 	if s.ports, err = newListeners(log, s.health); err != nil {
 		return nil, err
 	}
-	if s.store, err = store.Open(cfg.Data, store.Options{}); err != nil {
+	if s.store, err = store.Open(cfg.Data, store.Options{Fallbacks: backup.Fallbacks(cfg.Backup.Dir)}); err != nil {
 		return nil, err
 	}
 	if err := s.construct(); err != nil {
@@ -100,6 +101,7 @@ func (s *server) close() error { return s.store.Close() }
 func (s *server) construct() error {
 	// The committer first: everything that opens may write.
 	s.group.Add(supervise.Task{Name: "store", Run: s.store.Run, Once: true, Stop: 30 * time.Second})
+	s.group.Add(task("backup", s.keeper().Run))
 	var err error
 	if s.people, err = people.Open(s.store); err != nil {
 		return err
@@ -168,6 +170,7 @@ func (s *server) constructDoors() error {
 	control.Users(s.control, s.people, s.cfg.Domain, s.sessions)
 	control.Queue(s.control, s.queue)
 	control.Modems(s.control, s.modemStatus)
+	control.Backup(s.control, s.copyForBackup)
 	control.SMS(s.control, s.sms, s.queue, s.cfg.Domain)
 	control.Handle(s.control, "doctor", func(context.Context, struct{}) (doctor.Facts, error) { return s.facts() })
 	control.Handle(s.control, "reload", func(context.Context, struct{}) (reloaded, error) { return s.reload() })
@@ -264,7 +267,11 @@ func (s *server) probeStore(ctx context.Context) error {
 		s.health.Clear("certificate")
 	}
 	if err := s.store.Stats().Err; err != nil {
-		s.health.Set("store", health.Failure, fmt.Sprintf("Nothing can be written to %s (%v). Free space on the disk or check it; messages are refused until then.", s.cfg.Data, err))
+		text := fmt.Sprintf("Nothing can be written to %s (%v). Free space on the disk or check it; messages are refused until then.", s.cfg.Data, err)
+		if e := (*store.Error)(nil); errors.As(err, &e) {
+			text = e.Text
+		}
+		s.health.Set("store", health.Failure, text)
 	} else {
 		s.health.Clear("store")
 	}

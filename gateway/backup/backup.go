@@ -153,6 +153,29 @@ var errNoBackup = errors.New("it is no backup of doorway")
 // read is fromFile for any reader.
 func read(ctx context.Context, r io.Reader, w io.Writer) (m Manifest, err error) {
 	t := tar.NewReader(r)
+	if m, err = manifest(t); err != nil {
+		return m, err
+	}
+	h, err := t.Next()
+	if err != nil || h.Name != stateName || h.Size != m.Files[0].Size {
+		return m, errors.New("it is damaged or cut short")
+	}
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(sum, w), &interruptible{ctx, t})
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return m, errors.New("it is cut short")
+	}
+	if err != nil {
+		return m, err
+	}
+	if n != m.Files[0].Size || hex.EncodeToString(sum.Sum(nil)) != m.Files[0].SHA256 {
+		return m, errors.New("it is damaged: the checksum is wrong")
+	}
+	return m, nil
+}
+
+// manifest reads the first entry.
+func manifest(t *tar.Reader) (m Manifest, err error) {
 	h, err := t.Next()
 	if err != nil || h.Name != manifestName || h.Size > maxManifest {
 		return m, errNoBackup
@@ -169,21 +192,6 @@ func read(ctx context.Context, r io.Reader, w io.Writer) (m Manifest, err error)
 	}
 	if len(m.Files) != 1 || m.Files[0].Name != stateName {
 		return m, fmt.Errorf("its %s is damaged", manifestName)
-	}
-	h, err = t.Next()
-	if err != nil || h.Name != stateName || h.Size != m.Files[0].Size {
-		return m, errors.New("it is damaged or cut short")
-	}
-	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(sum, w), &interruptible{ctx, t})
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return m, errors.New("it is cut short")
-	}
-	if err != nil {
-		return m, err
-	}
-	if n != m.Files[0].Size || hex.EncodeToString(sum.Sum(nil)) != m.Files[0].SHA256 {
-		return m, errors.New("it is damaged: the checksum is wrong")
 	}
 	return m, nil
 }
@@ -230,4 +238,14 @@ func syncFolder(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Peek reads the manifest of a backup and nothing else.
+func Peek(file string) (m Manifest, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return manifest(tar.NewReader(f))
 }
