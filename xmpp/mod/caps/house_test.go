@@ -3,7 +3,6 @@ package caps_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -225,31 +224,4 @@ func content(st *stanza.Stanza) string {
 		return strings.TrimSpace(string(e.Condition) + " " + e.App)
 	}
 	return st.Inner()
-}
-
-// recv returns what has come since the last call, a line each: "type id from >
-// to inner", the kind of stanza for no type.
-func (c *client) recv() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var lines []string
-	for _, st := range c.got {
-		typ := st.Type
-		if typ == "" {
-			typ = st.Kind.String()
-		}
-		if st.ID != "" {
-			typ += " " + st.ID
-		}
-		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s > %s %s", typ, st.From, st.To, content(st))))
-	}
-	c.got = nil
-	return lines
-}
-
-func (c *client) want(what string, lines ...string) {
-	c.Helper()
-	if got := c.recv(); !slices.Equal(got, lines) {
-		c.Errorf("%s: %s got\n  %s\nwant\n  %s", what, c.s.JID(), strings.Join(got, "\n  "), strings.Join(lines, "\n  "))
-	}
 }

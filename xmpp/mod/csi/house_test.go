@@ -200,26 +200,6 @@ func (c *client) send(xml ...string) {
 	}
 }
 
-// ask sends an IQ and returns the answer: the inner XML, or the condition of
-// the error.
-func (c *client) ask(typ, to, payload string) string {
-	c.Helper()
-	if to != "" {
-		to = " to='" + to + "'"
-	}
-	c.send("<iq type='" + typ + "' id='ask'" + to + ">" + payload + "</iq>")
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i, st := range c.got {
-		if st.Kind == stanza.IQ && st.ID == "ask" && (st.Type == "result" || st.Type == "error") {
-			c.got = slices.Delete(c.got, i, i+1)
-			return content(st)
-		}
-	}
-	c.Errorf("%s was not answered", payload)
-	return ""
-}
-
 func content(st *stanza.Stanza) string {
 	if e, ok := stanza.ErrorOf(st); ok {
 		return strings.TrimSpace(string(e.Condition) + " " + e.App)

@@ -28,6 +28,19 @@ func (friends) SeesPresence(owner, viewer jid.JID) bool {
 
 func seconds(n string) string { return "<query xmlns='jabber:iq:last' seconds='" + n + "'/>" }
 
+// fail has every write fail with err, none with nil.
+func fail(m *memory, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
+func rows(m *memory) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.rows)
+}
+
 func TestLastActivity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory{}
@@ -63,7 +76,7 @@ func TestLastActivity(t *testing.T) {
 		a.s.Unbind(t.Context(), nil)
 		wait(7 * time.Second)
 		check("lost", b, alice, seconds("7"))
-		if len(store.rows) != 0 {
+		if rows(store) != 0 {
 			t.Error("written for an event")
 		}
 
@@ -71,24 +84,24 @@ func TestLastActivity(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- m.Run(ctx) }()
-		store.fail = errors.New("disk full")
+		fail(store, errors.New("disk full"))
 		wait(6 * time.Minute)
 		synctest.Wait()
 		check("kept", b, alice, seconds("367"))
-		store.fail = nil
+		fail(store, nil)
 		wait(6 * time.Minute)
 		synctest.Wait()
-		if len(store.rows) != 1 {
-			t.Errorf("rows %v", store.rows)
+		if rows(store) != 1 {
+			t.Errorf("%d rows", rows(store))
 		}
 		check("from disk", b, alice, seconds("727"))
 		b.s.Unbind(t.Context(), nil)
 		stop()
-		if err := <-done; err != nil || len(store.rows) != 2 {
-			t.Errorf("at the stop: %v, rows %v", err, store.rows)
+		if err := <-done; err != nil || rows(store) != 2 {
+			t.Errorf("at the stop: %v, %d rows", err, rows(store))
 		}
-		if err := m.Purge(jid.MustParse(alice)); err != nil || len(store.rows) != 1 {
-			t.Errorf("purge: %v, rows %v", err, store.rows)
+		if err := m.Purge(jid.MustParse(alice)); err != nil || rows(store) != 1 {
+			t.Errorf("purge: %v, %d rows", err, rows(store))
 		}
 	})
 }

@@ -3,9 +3,7 @@ package private_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -106,28 +104,6 @@ type accounts map[string]bool
 
 func (a accounts) Exists(local string) bool { return a[local] }
 
-// extra is a module made of a function.
-type extra func(xmpp.Host)
-
-func (extra) Info() xmpp.Info          { return xmpp.Info{Name: "test"} }
-func (f extra) Load(h xmpp.Host) error { f(h); return nil }
-
-// available stands for the presence module: it keeps what clients broadcast.
-func available(h xmpp.Host) {
-	h.Presence(xmpp.Outbound, 100, func(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
-		switch {
-		case !d.Stanza.To.IsZero():
-		case d.Stanza.Type == "unavailable":
-			d.Sender.SetPresence(nil, 0)
-		case d.Stanza.Type == "":
-			p, _ := d.Stanza.Child("", "priority")
-			n, _ := strconv.Atoi(p.Text) // ignored: none is 0
-			d.Sender.SetPresence(d.Stanza, int8(n))
-		}
-		return xmpp.Pass, nil
-	})
-}
-
 // office is a server with alice, bob and carol.
 type office struct {
 	testing.TB
@@ -225,31 +201,4 @@ func content(st *stanza.Stanza) string {
 		return strings.TrimSpace(string(e.Condition) + " " + e.App)
 	}
 	return st.Inner()
-}
-
-// recv returns what has come since the last call, a line each: "type id from >
-// to inner", the kind of stanza for no type.
-func (c *client) recv() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var lines []string
-	for _, st := range c.got {
-		typ := st.Type
-		if typ == "" {
-			typ = st.Kind.String()
-		}
-		if st.ID != "" {
-			typ += " " + st.ID
-		}
-		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s > %s %s", typ, st.From, st.To, content(st))))
-	}
-	c.got = nil
-	return lines
-}
-
-func (c *client) want(what string, lines ...string) {
-	c.Helper()
-	if got := c.recv(); !slices.Equal(got, lines) {
-		c.Errorf("%s: %s got\n  %s\nwant\n  %s", what, c.s.JID(), strings.Join(got, "\n  "), strings.Join(lines, "\n  "))
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -105,28 +104,6 @@ func (b bucket) Next() (uint64, error) { return 0, nil }
 type accounts map[string]bool
 
 func (a accounts) Exists(local string) bool { return a[local] }
-
-// extra is a module made of a function.
-type extra func(xmpp.Host)
-
-func (extra) Info() xmpp.Info          { return xmpp.Info{Name: "test"} }
-func (f extra) Load(h xmpp.Host) error { f(h); return nil }
-
-// available stands for the presence module: it keeps what clients broadcast.
-func available(h xmpp.Host) {
-	h.Presence(xmpp.Outbound, 100, func(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
-		switch {
-		case !d.Stanza.To.IsZero():
-		case d.Stanza.Type == "unavailable":
-			d.Sender.SetPresence(nil, 0)
-		case d.Stanza.Type == "":
-			p, _ := d.Stanza.Child("", "priority")
-			n, _ := strconv.Atoi(p.Text) // ignored: none is 0
-			d.Sender.SetPresence(d.Stanza, int8(n))
-		}
-		return xmpp.Pass, nil
-	})
-}
 
 // office is a server with alice, bob and carol.
 type office struct {
