@@ -202,8 +202,10 @@ func TestSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice.sees(t, "the phone's answer", func(xml string) bool { return strings.Contains(xml, demoAnswer) })
-	if out, code := b.run(t, "", "reload"); code != 0 {
-		t.Error(out)
+	for _, args := range [][]string{{"reload"}, {"doctor"}, {"backup", filepath.Join(dir, "doorway.backup")}} {
+		if out, code := b.run(t, "", args...); code != exitOK && code != exitPartial {
+			t.Error(out)
+		}
 	}
 	_ = alice.Close() // ignored: the stream has done its work
 	b.stop(t)
