@@ -31,7 +31,9 @@ var arrows = []struct {
 	{"xmpp/router", []string{"xmpp", "xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/c2s", []string{"xmpp", "xmpp/jid", "xmpp/router", "xmpp/sasl", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/xmpptest", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
-	{"xmpp/mod/…", []string{"xmpp", "xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"xmpp/form", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"xmpp/muc", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"xmpp/mod/…", []string{"xmpp", "xmpp/form", "xmpp/jid", "xmpp/muc", "xmpp/stanza", "xmpp/xmlstream"}},
 
 	{"transports", nil},
 	{"transports/sms", []string{"transports", "modem", "modem/pdu"}},
