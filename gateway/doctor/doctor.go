@@ -60,6 +60,7 @@ type Box struct {
 	Addresses func() []netip.Addr                                               // of this box
 	Dial      func(ctx context.Context, network, addr string) (net.Conn, error) // to the box's own ports
 	Processes string                                                            // /proc
+	Rules     []string                                                          // the folders of udev rules
 }
 
 // Resolver is the part of *net.Resolver that the doctor needs.
@@ -129,6 +130,9 @@ func (b *Box) fill() {
 	}
 	if b.Processes == "" {
 		b.Processes = "/proc"
+	}
+	if b.Rules == nil {
+		b.Rules = []string{"/etc/udev/rules.d", "/usr/lib/udev/rules.d"}
 	}
 }
 

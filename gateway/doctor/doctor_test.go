@@ -123,6 +123,11 @@ func TestModemManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectOne(t, modemManager(t.Context(), b), Warn, "ModemManager", "doorway.rules")
+	b.Rules = []string{t.TempDir()}
+	if err := os.WriteFile(filepath.Join(b.Rules[0], "60-doorway.rules"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expectOne(t, modemManager(t.Context(), b), OK, "keeps it away")
 	b.Config = parse(t, "")
 	if lines := modemManager(t.Context(), b); len(lines) != 0 {
 		t.Errorf("without a modem: %v", lines)

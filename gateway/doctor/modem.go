@@ -114,7 +114,12 @@ func modemManager(_ context.Context, b *Box) []Line {
 	}
 	for _, f := range files {
 		if raw, err := os.ReadFile(f); err == nil && strings.TrimSpace(string(raw)) == "ModemManager" {
-			return []Line{warn("ModemManager", "ModemManager runs, and opens modems that doorway needs.", "Install configs/doorway.rules, which keeps it away from them, or run `systemctl disable --now ModemManager`.")}
+			for _, dir := range b.Rules {
+				if exists(filepath.Join(dir, "60-doorway.rules")) {
+					return []Line{ok("ModemManager", "ModemManager runs; 60-doorway.rules keeps it away from serial ports.")}
+				}
+			}
+			return []Line{warn("ModemManager", "ModemManager runs, and opens modems that doorway needs.", "Install configs/doorway.rules as /etc/udev/rules.d/60-doorway.rules, which keeps it away from them, or run `systemctl disable --now ModemManager`.")}
 		}
 	}
 	return nil
