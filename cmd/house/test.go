@@ -19,7 +19,7 @@ type event struct {
 }
 
 // peerLine is how a test says against whom it ran: t.Log("peer: slixmpp 1.8.3").
-var peerLine = regexp.MustCompile(`peer: (.+)$`)
+var peerLine = regexp.MustCompile(`_test\.go:\d+: peer: (.+)$`)
 
 // test runs every test and prints the packages, the failures with their
 // output, the peers that ran and the tests that were skipped.
