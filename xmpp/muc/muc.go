@@ -284,10 +284,11 @@ type Join struct {
 	History  History
 }
 
-// History is how much of it somebody asks for; a negative limit is none.
+// History is how much of it somebody asks for; a negative limit, or a zero
+// Since, is none. Within is what the wire calls seconds.
 type History struct {
 	MaxStanzas, MaxChars int
-	Seconds              time.Duration
+	Within               time.Duration
 	Since                time.Time
 }
 
@@ -297,7 +298,7 @@ func ParseJoin(st *stanza.Stanza) (j Join, ok bool) {
 	if !ok {
 		return j, false
 	}
-	j.History = History{MaxStanzas: -1, MaxChars: -1, Seconds: -1}
+	j.History = History{MaxStanzas: -1, MaxChars: -1, Within: -1}
 	j.Password = el.ChildText("", "password")
 	h := el.Child("", "history")
 	if h == nil {
@@ -312,7 +313,7 @@ func ParseJoin(st *stanza.Stanza) (j Join, ok bool) {
 	}
 	j.History.MaxStanzas, j.History.MaxChars = number("maxstanzas"), number("maxchars")
 	if n := number("seconds"); n >= 0 {
-		j.History.Seconds = time.Duration(n) * time.Second
+		j.History.Within = time.Duration(n) * time.Second
 	}
 	if t, err := time.Parse(time.RFC3339, h.Attr("since")); err == nil { // XEP-0082
 		j.History.Since = t
@@ -324,7 +325,7 @@ func ParseJoin(st *stanza.Stanza) (j Join, ok bool) {
 func (j *Join) XML() string {
 	var w xmlstream.Writer
 	w.Start(Space, "x")
-	if h := j.History; h.MaxStanzas >= 0 || h.MaxChars >= 0 || h.Seconds >= 0 || !h.Since.IsZero() {
+	if h := j.History; h.MaxStanzas >= 0 || h.MaxChars >= 0 || h.Within >= 0 || !h.Since.IsZero() {
 		text := func(n int) string {
 			if n < 0 {
 				return ""
@@ -335,8 +336,8 @@ func (j *Join) XML() string {
 		if !h.Since.IsZero() {
 			since = h.Since.UTC().Format(time.RFC3339)
 		}
-		if h.Seconds >= 0 {
-			seconds = strconv.Itoa(int(h.Seconds / time.Second))
+		if h.Within >= 0 {
+			seconds = strconv.Itoa(int(h.Within / time.Second))
 		}
 		w.Start("", "history", "maxstanzas", text(h.MaxStanzas), "maxchars", text(h.MaxChars), "seconds", seconds, "since", since).End()
 	}

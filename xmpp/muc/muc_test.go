@@ -65,12 +65,12 @@ func TestJoin(t *testing.T) {
 		inner string
 		want  muc.Join
 	}{
-		{"", muc.Join{History: muc.History{MaxStanzas: -1, MaxChars: -1, Seconds: -1}}},
-		{"<password>p&amp;q</password>", muc.Join{Password: "p&q", History: muc.History{MaxStanzas: -1, MaxChars: -1, Seconds: -1}}},
+		{"", muc.Join{History: muc.History{MaxStanzas: -1, MaxChars: -1, Within: -1}}},
+		{"<password>p&amp;q</password>", muc.Join{Password: "p&q", History: muc.History{MaxStanzas: -1, MaxChars: -1, Within: -1}}},
 		{"<history maxstanzas='0' maxchars='7' seconds='60' since='2026-03-01T12:00:00Z'/>",
-			muc.Join{History: muc.History{MaxStanzas: 0, MaxChars: 7, Seconds: time.Minute, Since: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}},
+			muc.Join{History: muc.History{MaxStanzas: 0, MaxChars: 7, Within: time.Minute, Since: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}},
 		{"<history maxstanzas='-1' maxchars='x' seconds='99999999999999' since='yesterday'/>",
-			muc.Join{History: muc.History{MaxStanzas: -1, MaxChars: -1, Seconds: -1}}},
+			muc.Join{History: muc.History{MaxStanzas: -1, MaxChars: -1, Within: -1}}},
 	} {
 		got, ok := muc.ParseJoin(presence("<x xmlns='http://jabber.org/protocol/muc'>" + c.inner + "</x>"))
 		if !ok || got != c.want {
