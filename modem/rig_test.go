@@ -42,11 +42,11 @@ type rig struct {
 	stop func() // ends the driver and waits
 	// impatient: the row has the driver speak after a limit, while the modem is still busy.
 	impatient bool
-	noReports bool           // the modem cannot announce reports
-	keeps     bool           // the modem does not delete
-	slow      func(s Stored) // called before what was received is deleted; nil for nothing
+	noReports bool // the modem cannot announce reports
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex     // guards what follows
+	keeps bool           // the modem does not delete
+	slow  func(s Stored) // called before what was received is deleted; nil for nothing
 	lines []string
 	got   []Stored
 	late  []Late
@@ -113,11 +113,12 @@ func (r *rig) receive(ctx context.Context) {
 			if r.seen[pdu.Hash(s.TPDU)] == 1 {
 				r.got = append(r.got, s)
 			}
+			slow, keeps := r.slow, r.keeps
 			r.mu.Unlock()
-			if r.slow != nil {
-				r.slow(s)
+			if slow != nil {
+				slow(s)
 			}
-			if err := s.Delete(ctx); err != nil && !r.keeps && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrDown) {
+			if err := s.Delete(ctx); err != nil && !keeps && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrDown) {
 				r.t.Errorf("delete %s %d: %v", s.Storage, s.Index, err)
 			}
 		}
@@ -306,7 +307,10 @@ func (r *rig) standingBut(left int) {
 		}
 		return false
 	})
-	if !r.keeps {
+	r.mu.Lock()
+	keeps := r.keeps
+	r.mu.Unlock()
+	if !keeps {
 		r.until("storage empty", 5*time.Second, func() bool { return len(r.emu.Slots()) == left })
 	}
 	for text, n := range r.counts() {

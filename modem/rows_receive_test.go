@@ -37,12 +37,14 @@ func TestB13MissedAcknowledgement(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, emulator.Config{Scripts: []string{"B13"}, AckTimeout: 150 * time.Millisecond}, nil)
 	asleep := false
+	r.mu.Lock()
 	r.slow = func(Stored) {
 		if !asleep {
 			asleep = true
 			<-time.After(300 * time.Millisecond)
 		}
 	}
+	r.mu.Unlock()
 	r.ready()
 	r.deliver("acknowledged late", 5*time.Second)
 	r.until("redelivered", 8*time.Second, func() bool {
@@ -178,7 +180,7 @@ func TestB30OneBadSlot(t *testing.T) {
 func TestB31DeleteRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, script("B31"), nil)
-	r.keeps = true
+	r.keep(true)
 	r.ready()
 	r.deliver("cannot be deleted", 5*time.Second)
 	r.is(Ready, "cannot delete messages", "ME place 0", "CMS ERROR: 320")
@@ -192,9 +194,15 @@ func TestB31DeleteRefused(t *testing.T) {
 		t.Errorf("received %q", got)
 	}
 	r.emu.ClearRules()
-	r.keeps = false
+	r.keep(false)
 	r.until("deleted in the end", 3*fast.Poll, func() bool { return len(r.emu.Slots()) == 0 })
 	r.is(Ready, "The modem is ready:")
+}
+
+func (r *rig) keep(yes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keeps = yes
 }
 
 // B32: slots begin at 0 or at 900, counts are stale or missing: what is

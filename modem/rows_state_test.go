@@ -112,6 +112,7 @@ func TestB18FailuresOfTheModem(t *testing.T) {
 	}
 	r.emu.Network().ClearFaults()
 	r.standing()
+	r.stop()
 	if l := &r.d.ladder; l.tries != 0 || len(l.resets) != 1 {
 		t.Errorf("after a send that worked: %+v", l)
 	}
