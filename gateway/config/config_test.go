@@ -110,6 +110,16 @@ func TestMissingFile(t *testing.T) {
 	}
 }
 
+func TestDeviceForms(t *testing.T) {
+	for device, ok := range map[string]bool{"auto": true, "/dev/ttyUSB0": true, "usb:1-1.2": true, "usb:1-1.2:2": true, "12d1:1001": true, "12D1:1001:0": true,
+		"ttyUSB0": false, "usb:": false, "usb:1": false, "12d1": false, "12d1:10": false, "12d1:1001:x": false} {
+		_, err := Parse("f.toml", []byte(minimal+"[[modem]]\ndevice = \""+device+"\"\n[sms]\ncountry=\"49\"\n"))
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", device, err)
+		}
+	}
+}
+
 func TestPINFile(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "pin"), []byte("1234\n"), 0o600); err != nil {

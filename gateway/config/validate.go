@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -215,6 +216,9 @@ func (v *validator) services() {
 	}
 }
 
+// usbDevice is a place or a kind of USB device, with the number of its interface if need be.
+var usbDevice = regexp.MustCompile(`^(usb:[0-9]+-[0-9.]+|[0-9a-fA-F]{4}:[0-9a-fA-F]{4})(:[0-9]+)?$`)
+
 func (v *validator) modems() {
 	names := map[string]bool{}
 	devices := map[string]bool{}
@@ -231,8 +235,8 @@ func (v *validator) modems() {
 		switch {
 		case m.Device == "":
 			v.fault(at("device"), `device is missing: write device = "auto" or a path such as "/dev/serial/by-id/…"`)
-		case m.Device != "auto" && !filepath.IsAbs(m.Device):
-			v.fault(at("device"), `device %q is not a full path: write device = "auto" or a path that begins with /dev/`, m.Device)
+		case m.Device != "auto" && !filepath.IsAbs(m.Device) && !usbDevice.MatchString(m.Device):
+			v.fault(at("device"), `device %q is not a full path: write device = "auto", a path that begins with /dev/, "usb:1-1.2" (the place) or "12d1:1001" (the kind of stick)`, m.Device)
 		case devices[m.Device]:
 			v.fault(at("device"), "device %q is used by two modems", m.Device)
 		}
