@@ -56,6 +56,8 @@ func commands() []command {
 		{"sms show", "ID", "show a text with its whole delivery chain", runSMSShow},
 		{"modem list", "", "list the modems", runModemList},
 		{"modem status", "[NAME]", "say how the modems are and what to do", runModemStatus},
+		{"modem probe", "[--device DEVICE]", "list the serial devices, who answers there and which one is used", runModemProbe},
+		{"modem at", "COMMAND [--modem NAME] [--force]", "ask a modem by an AT command and print its answer", runModemAT},
 		{"queue list", "[--state STATE] [--limit N]", "list queued jobs", runQueueList},
 		{"queue cancel", "ID", "take back a job that is not being sent", runQueueCancel},
 		{"queue requeue", "ID", "send a failed, expired or possibly-sent job again", runQueueRequeue},

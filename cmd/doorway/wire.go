@@ -170,6 +170,7 @@ func (s *server) constructDoors() error {
 	control.Users(s.control, s.people, s.cfg.Domain, s.sessions)
 	control.Queue(s.control, s.queue)
 	control.Modems(s.control, s.modemStatus)
+	control.ModemTools(s.control, func() []*modem.Driver { return s.modems }, s.scan)
 	control.Backup(s.control, s.copyForBackup)
 	control.SMS(s.control, s.sms, s.queue, s.cfg.Domain)
 	control.Handle(s.control, "doctor", func(context.Context, struct{}) (doctor.Facts, error) { return s.facts() })

@@ -1,0 +1,52 @@
+package control
+
+import (
+	"context"
+	"errors"
+
+	"doorway/modem"
+)
+
+// ModemAT is the request of modem.at: one command line for one modem. Name may
+// be empty when there is only one.
+type ModemAT struct {
+	Name  string `json:"name,omitempty"`
+	Line  string `json:"line"`
+	Force bool   `json:"force,omitempty"`
+}
+
+// ModemTools registers modem.at and modem.probe. scan looks at the serial
+// devices without touching those that are in use.
+func ModemTools(s *Server, drivers func() []*modem.Driver, scan func(context.Context) ([]modem.Found, error)) {
+	Handle(s, "modem.at", func(ctx context.Context, r ModemAT) (modem.Answer, error) {
+		d, err := oneModem(drivers(), r.Name)
+		if err != nil {
+			return modem.Answer{}, err
+		}
+		a, err := d.Command(ctx, r.Line, r.Force)
+		var refused *modem.RefusedError
+		switch {
+		case errors.As(err, &refused):
+			return a, &Error{Usage: !refused.Forced, Text: refused.Text}
+		case errors.Is(err, modem.ErrDown):
+			return a, Refuse("The modem cannot be asked now. %s", d.Status().Text)
+		}
+		return a, err
+	})
+	Handle(s, "modem.probe", func(ctx context.Context, _ struct{}) ([]modem.Found, error) { return scan(ctx) })
+}
+
+func oneModem(list []*modem.Driver, name string) (*modem.Driver, error) {
+	for _, d := range list {
+		if d.Status().Name == name || name == "" && len(list) == 1 {
+			return d, nil
+		}
+	}
+	switch {
+	case name != "":
+		return nil, Refuse("There is no modem called %s. `doorway modem list` shows those in the configuration.", name)
+	case len(list) == 0:
+		return nil, Refuse("No modem is configured. Add a section [[modem]] with device = \"auto\" to doorway.toml.")
+	}
+	return nil, &Error{Usage: true, Text: "There are several modems: say which one with --modem NAME."}
+}
