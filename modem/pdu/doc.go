@@ -8,9 +8,11 @@
 // lossy at worst, and remarks say what was odd. Join puts parts together
 // before it decodes them, so that pairs cut by other senders heal.
 //
-// Left out: compressed user data (TS 23.042, shown as unreadable), SUBMIT with
-// enhanced validity periods (decoded as "none"), and the Indic language tables
-// of TS 23.038 annex A (their texts decode with the default table).
+// All national language tables of TS 23.038 annex A are read, and none is used
+// for writing.
+//
+// Left out: compressed user data (TS 23.042, shown as unreadable) and SUBMIT
+// with enhanced validity periods (decoded as "none").
 //
 // Nothing here keeps state or starts goroutines; all functions are safe for
 // concurrent use.

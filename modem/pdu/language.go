@@ -1,5 +1,11 @@
 package pdu
 
+import (
+	"sync"
+
+	"github.com/warthog618/sms/encoding/gsm7/charset"
+)
+
 // language names the national tables of a message: identifiers of the single
 // and locking shift information elements, 3GPP TS 23.040 §9.2.3.24.15-16.
 // 0 is the default alphabet.
@@ -12,10 +18,35 @@ const (
 	portuguese = 3
 )
 
-// tables returns the decoding functions. An identifier without a table here
-// decodes with the default one: a lossy text is better than none.
+// The languages of India and Urdu have whole tables of their own.
+const (
+	bengali = 4
+	urdu    = 13
+)
+
+// southAsian are the tables of TS 23.038 annexes A.2.4 to A.2.13 and A.3.4 to
+// A.3.13, made when a message needs one; the library makes them without a lock.
+var southAsian = func() (tables [urdu + 1]func() [2]charset.Decoder) {
+	for id := bengali; id <= urdu; id++ {
+		tables[id] = sync.OnceValue(func() [2]charset.Decoder {
+			return [2]charset.Decoder{charset.NewDecoder(id), charset.NewExtDecoder(id)}
+		})
+	}
+	return tables
+}()
+
+// tables returns the decoding functions. An identifier that nobody has defined
+// decodes with the default tables: a lossy text is better than none.
 func (l language) tables() (locking, single func(byte) rune) {
 	locking, single = mainTable, extension
+	if l.locking >= bengali && l.locking <= urdu {
+		table := southAsian[l.locking]()[0]
+		locking = func(c byte) rune { return orBlank(table[c]) }
+	}
+	if l.single >= bengali && l.single <= urdu {
+		table := southAsian[l.single]()[1]
+		single = func(c byte) rune { return table[c] }
+	}
 	switch l.locking {
 	case turkish:
 		locking = func(c byte) rune { return patched(turkishLocking, c, mainTable) }
@@ -31,6 +62,14 @@ func (l language) tables() (locking, single func(byte) rune) {
 		single = func(c byte) rune { return patched(portugueseSingle, c, extension) }
 	}
 	return locking, single
+}
+
+// orBlank shows a code that a table leaves open as a blank.
+func orBlank(r rune) rune {
+	if r == 0 {
+		return ' '
+	}
+	return r
 }
 
 // A patch lists how a national table differs from the default one.

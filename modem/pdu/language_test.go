@@ -8,7 +8,7 @@ import (
 
 // Our alphabets are those of another implementation.
 func TestAlphabetsAgainstOracle(t *testing.T) {
-	for id := 0; id <= 3; id++ {
+	for id := 0; id <= urdu; id++ {
 		lock, single := language{locking: byte(id), single: byte(id)}.tables()
 		theirs := charset.NewDecoder(id)
 		if theirs == nil || id == spanish {
@@ -19,8 +19,8 @@ func TestAlphabetsAgainstOracle(t *testing.T) {
 			shift = charset.DefaultExtDecoder()
 		}
 		for c := range byte(128) {
-			if c != escape && lock(c) != theirs[c] {
-				t.Errorf("locking table %d, %02x: %c, theirs %c", id, c, lock(c), theirs[c])
+			if want := orBlank(theirs[c]); c != escape && lock(c) != want {
+				t.Errorf("locking table %d, %02x: %c, theirs %c", id, c, lock(c), want)
 			}
 			// 0D is a control code there; at 1F of the third table theirs lacks the letter of TS 23.038 table A.2.3.
 			if c == escape || c == 0x0D || id == portuguese && c == 0x1F {
@@ -29,6 +29,28 @@ func TestAlphabetsAgainstOracle(t *testing.T) {
 			if r := single(c); r != shift[c] {
 				t.Errorf("single shift table %d, %02x: %c, theirs %c", id, c, r, shift[c])
 			}
+		}
+	}
+}
+
+// Texts as phones write them with national tables (TS 23.038 §6.2.1.2.2, §6.2.1.2.3).
+func TestNationalTexts(t *testing.T) {
+	for _, c := range []struct {
+		l       language
+		septets []byte
+		want    string
+	}{
+		{language{single: turkish}, []byte{escape, 'S', 'u', escape, 'g'}, "Şuğ"},
+		{language{locking: turkish}, []byte{0x1C, 'u', 0x0C, 0x04}, "Şuğ€"},
+		{language{single: spanish}, []byte{escape, 'A', 'B', escape, 'u'}, "ÁBú"},
+		// Code 1F of the Portuguese table is Ê (TS 23.038 table A.2.3), also in the tables of Android and Symbian.
+		{language{single: portuguese}, []byte{escape, 0x1F, escape, 0x05, escape, 'a'}, "ÊêÂ"},
+		{language{locking: portuguese, single: portuguese}, []byte{0x1E, 0x1F, escape, 0x1F}, "ÊÉÊ"},
+		{language{locking: 6, single: 6}, []byte{0x01, 0x04, ' ', escape, 0x1C}, "ंआ ०"},
+		{language{locking: 14, single: 200}, []byte{'a', escape, 0x65}, "a€"},
+	} {
+		if got := fromSeptets(c.septets, c.l); got != c.want {
+			t.Errorf("%+v %x: %q (%+q), want %q", c.l, c.septets, got, got, c.want)
 		}
 	}
 }

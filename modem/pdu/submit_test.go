@@ -192,3 +192,33 @@ func ExampleEncode() {
 	fmt.Printf("%d %s %X\n", info.Parts, info.Alphabet, parts[0])
 	// Output: 1 gsm7 01000D91349619325476F800000947B9DF033ABEE974
 }
+
+func TestSetValidity(t *testing.T) {
+	for _, to := range []string{"+4915550101", "+491555010", "5050"} {
+		n, err := ParseNumber(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts, _, err := Encode("text", Options{To: n, Validity: 24 * time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for d, want := range map[time.Duration]time.Duration{time.Minute: 5 * time.Minute, 50 * time.Minute: 50 * time.Minute, 20 * time.Hour: 20 * time.Hour, 72 * time.Hour: 72 * time.Hour} {
+			s, err := DecodeSubmit(SetValidity(parts[0], d))
+			if err != nil || s.Validity != want || s.Text() != "text" || s.To != n {
+				t.Errorf("%s, %v: %+v, %v", to, d, s, err)
+			}
+		}
+		if s, err := DecodeSubmit(parts[0]); err != nil || s.Validity != 24*time.Hour {
+			t.Errorf("the original was changed: %+v", s)
+		}
+		if parts, _, err = Encode("text", Options{To: n}); err != nil || string(SetValidity(parts[0], time.Hour)) != string(parts[0]) {
+			t.Errorf("without a validity period: changed, %v", err)
+		}
+	}
+	for _, b := range [][]byte{nil, {0x11}, {0x11, 0, 200, 0x91}, {0x04, 1, 2, 3, 4, 5, 6, 7}} {
+		if string(SetValidity(b, time.Hour)) != string(b) {
+			t.Errorf("%x is changed", b)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package pdu
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -22,6 +23,22 @@ func relativeValidity(d time.Duration) byte {
 		return byte(min(166+d/day, 196))
 	}
 	return byte(min(192+d/(7*day), 255))
+}
+
+// SetValidity returns a SUBMIT whose relative validity period is d, at least
+// five minutes; one without such a field, and anything else, comes back as it is.
+// Texts that had to wait are valid for what is left of their time.
+func SetValidity(tpdu []byte, d time.Duration) []byte {
+	if len(tpdu) < 4 || tpdu[0]&3 != 1 || tpdu[0]>>3&3 != 2 {
+		return tpdu
+	}
+	at := 2 + 2 + (int(tpdu[2])+1)/2 + 2 // first octet, MR, address, PID, DCS
+	if at >= len(tpdu) {
+		return tpdu
+	}
+	out := slices.Clone(tpdu)
+	out[at] = relativeValidity(d)
+	return out
 }
 
 func validityPeriod(v byte) time.Duration {
