@@ -95,6 +95,7 @@ type Message struct {
 	At      time.Time // incoming: when the network says it was written
 	Delayed bool      // incoming: it waited on the network, so At is shown
 	Urgent  bool      // outgoing: alarm before chat
+	Flash   bool      // shown at once and not kept by the phone (SMS class 0); networks without it ignore it
 	Replace Ref       // incoming: corrects an earlier message (XEP-0308)
 	Key     string    // outgoing: idempotency key, "" for none
 }
