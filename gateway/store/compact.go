@@ -259,13 +259,14 @@ func copyBuckets(ctx context.Context, dst, src *bbolt.DB) error {
 		return err
 	}
 	defer func() { _ = c.tx.Rollback() }() // ignored: after the last commit there is nothing to take back
-	err = src.View(func(tx *bbolt.Tx) error {
-		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error { return c.bucket([][]byte{name}, b) })
+	return src.View(func(tx *bbolt.Tx) error {
+		if err := tx.ForEach(func(name []byte, b *bbolt.Bucket) error { return c.bucket([][]byte{name}, b) }); err != nil {
+			return err
+		}
+		// In here, for until then the new pages refer to the old file's memory,
+		// which the committer may write over after the read transaction.
+		return c.tx.Commit()
 	})
-	if err != nil {
-		return err
-	}
-	return c.tx.Commit()
 }
 
 // open finds a bucket of the new file by its path, making it when missing.

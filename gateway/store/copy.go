@@ -96,6 +96,9 @@ func writeCopy(ctx context.Context, db *bbolt.DB, path string) (c Copy, err erro
 			return err
 		})
 	})
+	if ctx.Err() != nil {
+		err = ctx.Err() // bbolt does not wrap what the writer said
+	}
 	if err == nil {
 		err = f.Sync()
 	}

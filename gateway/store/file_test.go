@@ -318,6 +318,12 @@ func TestDamagedFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			s, err := Open(d, Options{})
+			if err == nil && len(s.Recovered()) > 0 {
+				if err := s.Close(); err != nil { // only its last commit is lost, and a warning says so
+					t.Error(err)
+				}
+				return
+			}
 			if err == nil {
 				// Damage that does not show at once must be an error later.
 				err = s.Table("roster").Range("", "", false, func(string, []byte) bool { return true })

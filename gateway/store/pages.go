@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"slices"
 )
 
 // The page format of bbolt, version 2: a file of pages of one size. Pages 0
@@ -58,7 +59,8 @@ type inspection struct {
 	r    io.ReaderAt
 	size int64
 	pageMeta
-	seen []uint64 // a bit for each page
+	seen []uint64            // a bit for each page
+	bufs [deepest + 3][]byte // one page of each level at a time
 }
 
 // inspect reports whether a database file is whole: its newest meta, every
@@ -135,12 +137,16 @@ func wrong(page uint64, what string) error {
 	return fmt.Errorf("page %d: %s: %w", page, what, ErrDamaged)
 }
 
-// page reads a page with its overflow and marks it as seen.
-func (w *inspection) page(id uint64) ([]byte, error) {
+// page reads a page with its overflow and marks it as seen. It is good until
+// the next page of its level is read.
+func (w *inspection) page(id uint64, depth int) ([]byte, error) {
 	if id < 2 || id >= w.end {
 		return nil, wrong(id, "out of bounds")
 	}
-	b := make([]byte, w.pageSize)
+	if w.bufs[depth] == nil {
+		w.bufs[depth] = make([]byte, w.pageSize)
+	}
+	b := w.bufs[depth][:w.pageSize]
 	if err := w.read(b, int64(id)*int64(w.pageSize)); err != nil {
 		return nil, err
 	}
@@ -158,7 +164,8 @@ func (w *inspection) page(id uint64) ([]byte, error) {
 		w.seen[i/64] |= 1 << (i % 64)
 	}
 	if more > 0 {
-		b = append(b, make([]byte, more*uint64(w.pageSize))...)
+		b = slices.Grow(b, int(more)*w.pageSize)[:(1+int(more))*w.pageSize]
+		w.bufs[depth] = b
 		if err := w.read(b[w.pageSize:], int64(id+1)*int64(w.pageSize)); err != nil {
 			return nil, err
 		}
@@ -168,7 +175,7 @@ func (w *inspection) page(id uint64) ([]byte, error) {
 
 // tree walks a bucket's pages from one of them down; no key may be below least.
 func (w *inspection) tree(id uint64, least []byte, depth int) error {
-	b, err := w.page(id)
+	b, err := w.page(id, depth)
 	if err != nil {
 		return err
 	}
@@ -261,7 +268,7 @@ func (w *inspection) free() error {
 	if w.freelist == ^uint64(0) {
 		return nil // not kept in the file
 	}
-	b, err := w.page(w.freelist)
+	b, err := w.page(w.freelist, 0)
 	if err != nil {
 		return err
 	}
@@ -298,22 +305,30 @@ func inspectFile(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// forgetLastCommit makes the meta of the commit before the last one the
-// newest. Pages of that commit are not written over before the next one, so a
-// disk that lied about the last write has them still.
+// forgetLastCommit takes back the newest commit: the head of the one before is
+// written over its head. Pages of that commit are not used again before the
+// next one, so a disk that lied about the last write has them still.
 func forgetLastCommit(f *os.File) error {
 	st, err := f.Stat()
 	if err != nil {
 		return err
 	}
 	w := &inspection{r: f, size: st.Size()}
-	if w.size < pageHead+metaSize {
-		return fmt.Errorf("the file is too short: %w", ErrDamaged)
+	if err := w.chooseMeta(); err != nil {
+		return err
 	}
 	n, err := w.newest()
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(make([]byte, pageHead+metaSize), int64(n)*int64(w.pageSize))
+	head := make([]byte, pageHead+metaSize)
+	if err := w.read(head, int64(1-n)*int64(w.pageSize)); err != nil {
+		return err
+	}
+	if _, ok := readMeta(head[pageHead:]); !ok {
+		return fmt.Errorf("the head of the commit before is not right: %w", ErrDamaged)
+	}
+	order.PutUint64(head, uint64(n)) // its page
+	_, err = f.WriteAt(head, int64(n)*int64(w.pageSize))
 	return err
 }
