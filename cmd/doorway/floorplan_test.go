@@ -30,6 +30,7 @@ var arrows = []struct {
 	{"xmpp/sasl", []string{"xmpp/jid"}},
 	{"xmpp/router", []string{"xmpp", "xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/c2s", []string{"xmpp", "xmpp/jid", "xmpp/router", "xmpp/sasl", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"xmpp/routertest", []string{"xmpp", "xmpp/jid", "xmpp/router", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/xmpptest", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/form", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/muc", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
@@ -135,6 +136,24 @@ func TestFloorPlan(t *testing.T) {
 	}
 	if seen < 20 {
 		t.Errorf("only %d packages were seen", seen)
+	}
+}
+
+// TestOnlyTestsUseTestPackages: what is there for tests never gets into a program.
+func TestOnlyTestsUseTestPackages(t *testing.T) {
+	seen := 0
+	for _, p := range listPackages(t) {
+		if strings.HasSuffix(p.ImportPath, "test") {
+			seen++
+		}
+		for _, imp := range p.Imports {
+			if strings.HasPrefix(imp, "doorway/") && strings.HasSuffix(imp, "test") {
+				t.Errorf("%s imports %s, which is for tests only", p.ImportPath, imp)
+			}
+		}
+	}
+	if seen < 2 {
+		t.Errorf("only %d packages for tests were seen", seen)
 	}
 }
 
