@@ -90,8 +90,8 @@ func Holder(device string) (pid int, command string) {
 	}
 	for _, p := range procs {
 		pid, err := strconv.Atoi(p.Name())
-		if err != nil || pid == os.Getpid() {
-			continue
+		if err != nil || pid == os.Getpid() || parent(pid) == os.Getpid() {
+			continue // what we start has our descriptors until it runs its own program
 		}
 		dir := filepath.Join("/proc", p.Name(), "fd")
 		fds, err := os.ReadDir(dir)
@@ -105,6 +105,46 @@ func Holder(device string) (pid int, command string) {
 		}
 	}
 	return 0, ""
+}
+
+// parent is the number of the process that has started pid; 0 when it is gone.
+func parent(pid int) int {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0
+	}
+	// The name, in brackets, may hold anything (proc(5)).
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if len(f) < 2 {
+		return 0
+	}
+	n, err := strconv.Atoi(f[1])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// closeOnExec keeps the descriptors of a device from programs that we start:
+// serial opens it without saying so.
+func closeOnExec(device string) {
+	real, err := filepath.EvalSymlinks(device)
+	if err != nil {
+		return
+	}
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range fds {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if to, err := os.Readlink(filepath.Join("/proc/self/fd", e.Name())); err == nil && to == real {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 // processName is a process's name, "" when it is gone.

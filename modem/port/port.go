@@ -130,7 +130,12 @@ func (p *Port) open(c Config) error {
 	if baud == 0 {
 		baud = 115200
 	}
+	syscall.ForkLock.RLock() // nothing is started between the two
 	p.ser, err = serial.Open(c.Path, &serial.Mode{BaudRate: baud, DataBits: 8})
+	if err == nil {
+		closeOnExec(c.Path)
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		var pe *serial.PortError
 		if errors.As(err, &pe) && pe.Code() == serial.PortBusy {

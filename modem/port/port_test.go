@@ -2,10 +2,12 @@ package port
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/creack/pty"
 	"go.bug.st/serial"
+	"golang.org/x/sys/unix"
 )
 
 // open gives a pseudo-terminal's master and a Port on its slave. The slave
@@ -219,6 +222,9 @@ func TestTrapExclusiveModeOutlivesProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := cmd.StdinPipe(); err != nil { // open until Wait
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -261,8 +267,117 @@ func TestHolder(t *testing.T) {
 	}
 	os.Stdout.WriteString("held")
 	runtime.GC() // a port that nothing refers to would be closed by now
-	<-t.Context().Done()
+	untilEOF(t)
 	p.Close()
+}
+
+// The trap: serial opens the device so that every program started later has it
+// too, and holds the line when we have long closed it.
+func TestTrapDescriptorIsInherited(t *testing.T) {
+	_, p := open(t, nil)
+	out, err := exec.Command("ls", "-l", "/proc/self/fd").CombinedOutput()
+	if err != nil {
+		t.Skipf("no ls: %v", err)
+	}
+	if strings.Contains(string(out), p.Path()+"\n") {
+		t.Errorf("a program that we start has %s open:\n%s", p.Path(), out)
+	}
+}
+
+// Another program at the port is named, in whatever way it holds it.
+func TestHolderIsNamed(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the test becomes another user, which root may only")
+	}
+	m, s, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	defer s.Close()
+	if err := os.Chmod(s.Name(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	// TIOCEXCL stops those who are not root: the second process is such a one.
+	dir, err := os.MkdirTemp("", "porttest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	bin, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(dir+"/other", bin, 0o755), os.Chmod(dir+"/other", 0o755), os.Mkdir(dir+"/lock", 0o777), os.Chmod(dir+"/lock", 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	start := func(role string) (*exec.Cmd, io.Reader) {
+		cmd := exec.Command(dir+"/other", "-test.run=^TestOther$")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "PORT_ROLE="+role, "PORT_PATH="+s.Name(), "PORT_LOCK="+dir+"/lock")
+		if _, err := cmd.StdinPipe(); err != nil { // open until Wait
+			t.Fatal(err)
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		return cmd, out
+	}
+	holder, out := start("hold")
+	if got := read(t, out, 4); got != "held" {
+		t.Fatalf("holder says %q", got)
+	}
+	_, out = start("open")
+	b, err := io.ReadAll(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "in use by other (pid " + strconv.Itoa(holder.Process.Pid) + ")"
+	if !strings.Contains(string(b), want) {
+		t.Errorf("the second says %q, want %q", b, want)
+	}
+}
+
+// TestOther is the processes of TestHolderIsNamed.
+func TestOther(t *testing.T) {
+	path := os.Getenv("PORT_PATH")
+	switch os.Getenv("PORT_ROLE") {
+	case "hold":
+		f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.IoctlSetInt(int(f.Fd()), unix.TIOCEXCL, 0); err != nil {
+			t.Fatal(err)
+		}
+		os.Stdout.WriteString("held")
+		untilEOF(t)
+		f.Close()
+	case "open":
+		p, err := Open(Config{Path: path, LockDir: os.Getenv("PORT_LOCK")})
+		if err == nil {
+			p.Close()
+		}
+		t.Logf("open: %v", err)
+		os.Stdout.WriteString(fmt.Sprint(err))
+	default:
+		t.Skip("only as a process of its own")
+	}
+}
+
+// untilEOF waits for the end of the process that has started this one. It
+// reads, since a program in which everything waits for ever is ended as a deadlock.
+func untilEOF(t *testing.T) {
+	t.Helper()
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestHangUp(t *testing.T) {
