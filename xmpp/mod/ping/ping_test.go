@@ -5,7 +5,11 @@ import (
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 )
+
+const home = routertest.Domain
 
 // friends has bob let alice see his presence, and nobody else anybody.
 type friends struct{ xmpp.Subscriptions }
@@ -25,14 +29,14 @@ func TestPing(t *testing.T) {
 		{"carol", "nobody@" + home, nothing},
 		{"alice", "bob@" + home + "/gone", nothing},
 	} {
-		r := host(t, New(friends{}))
-		s, c := bind(t, r, x.from)
-		if got := ask(t, s, c, x.to, "<ping xmlns='urn:xmpp:ping'/>"); got != x.want {
+		c := routertest.Open(t, router.Config{}, New(friends{})).Login(x.from + "@" + home + "/desk")
+		if got := c.Ask("get", x.to, "<ping xmlns='urn:xmpp:ping'/>"); got != x.want {
 			t.Errorf("%s pings %s: %q, want %q", x.from, x.to, got, x.want)
 		}
+		c.Want("nothing else")
 	}
-	s, c := bind(t, host(t, New(nil)), "alice")
-	if got := ask(t, s, c, "bob@"+home, "<ping xmlns='urn:xmpp:ping'/>"); got != nothing {
+	c := routertest.Open(t, router.Config{}, New(nil)).Login("alice@" + home + "/desk")
+	if got := c.Ask("get", "bob@"+home, "<ping xmlns='urn:xmpp:ping'/>"); got != nothing {
 		t.Errorf("without subscriptions bob answers %q", got)
 	}
 }
