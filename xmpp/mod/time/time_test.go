@@ -6,6 +6,8 @@ import (
 	stdtime "time"
 
 	"doorway/xmpp"
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 )
 
 func TestTime(t *testing.T) {
@@ -15,13 +17,14 @@ func TestTime(t *testing.T) {
 	}{{3600, "+01:00"}, {-12600, "-03:30"}, {0, "+00:00"}} {
 		zone := stdtime.FixedZone("", x.offset)
 		now := func() stdtime.Time { return stdtime.Date(2026, 3, 1, 12, 30, 15, 5e8, stdtime.UTC).In(zone) }
-		r := host(t, New(now))
-		s, c := bind(t, r, "alice")
+		h := routertest.Open(t, router.Config{}, New(now))
+		c := h.Login("alice@office.example/desk")
 		want := "<time xmlns='urn:xmpp:time'><tzo>" + x.tzo + "</tzo><utc>2026-03-01T12:30:15Z</utc></time>"
-		if got := ask(t, s, c, home, "<time xmlns='urn:xmpp:time'/>"); got != want {
+		if got := c.Ask("get", routertest.Domain, "<time xmlns='urn:xmpp:time'/>"); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		if !slices.Contains(r.Features(xmpp.ToDomain), "urn:xmpp:time") {
+		c.Want("nothing else")
+		if !slices.Contains(h.Router.Features(xmpp.ToDomain), "urn:xmpp:time") {
 			t.Error("not advertised")
 		}
 	}
