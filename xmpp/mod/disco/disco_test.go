@@ -7,8 +7,16 @@ import (
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
-	"doorway/xmpp/stanza"
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 )
+
+const home = routertest.Domain
+
+func open(t *testing.T, more ...xmpp.Module) *routertest.House {
+	t.Helper()
+	return routertest.Open(t, router.Config{}, append(more, New(friends{}))...)
+}
 
 // friends has bob let alice see his presence, and nobody else anybody.
 type friends struct{ xmpp.Subscriptions }
@@ -31,7 +39,7 @@ type gateway struct{}
 
 func (gateway) Handle(context.Context, *xmpp.Delivery) (xmpp.Verdict, error) { return xmpp.Pass, nil }
 
-func others(t *testing.T) extra {
+func others(t *testing.T) routertest.Module {
 	return func(h xmpp.Host) {
 		h.Feature(xmpp.ToHost, "only:host")
 		h.Feature(xmpp.ToDomain, "all:domains")
@@ -74,67 +82,42 @@ func TestAnswers(t *testing.T) {
 		{"carol", "nobody@" + home, itemsNode, "<query xmlns='" + itemsSpace + "'/>"},
 		{"carol", "bob@" + home + "/gone", askInfo, refused},
 	} {
-		s, c := bind(t, host(t, New(friends{}), others(t)), x.from)
-		if got := ask(t, s, c, x.to, x.payload); got != x.want {
+		c := open(t, others(t)).Login(x.from + "@" + home + "/desk")
+		if got := c.Ask("get", x.to, x.payload); got != x.want {
 			t.Errorf("%s asks %s %s:\ngot  %s\nwant %s", x.from, x.to, x.payload, got, x.want)
 		}
+		c.Want("nothing else")
 	}
 }
 
 func TestWithoutToIsTheOwnAccount(t *testing.T) {
-	s, c := bind(t, host(t, New(friends{})), "carol")
-	st, err := stanza.Parse("<iq type='get' id='1'>" + askInfo + "</iq>")
-	if err != nil {
-		t.Fatal(err)
+	c := open(t).Login("carol@office.example/desk")
+	if got := c.Ask("get", "", askInfo); !strings.Contains(got, "type='registered'") {
+		t.Errorf("got %s", got)
 	}
-	if err := s.Handle(context.Background(), st); err != nil {
-		t.Fatal(err)
-	}
-	if len(c.got) != 1 || !strings.Contains(c.got[0].Inner(), "type='registered'") {
-		t.Errorf("got %v", c.got)
-	}
+	c.Want("nothing else")
 }
 
 // TestResourcesAreGuarded: a disco request reaches a resource only from those
 // who may see its presence; the answer is that of an absent resource.
 func TestResourcesAreGuarded(t *testing.T) {
-	r := host(t, New(friends{}))
-	_, bob := bind(t, r, "bob")
-	alice, ac := bind(t, r, "alice")
-	carol, cc := bind(t, r, "carol")
+	h := open(t)
+	alice, bob, carol := h.Login("alice@office.example/desk"), h.Login("bob@office.example/desk"), h.Login("carol@office.example/desk")
 	for _, q := range []string{askInfo, askItems, infoNode} {
-		if got := ask(t, carol, cc, "bob@"+home+"/desk", q); got != refused {
+		if got := carol.Ask("get", "bob@"+home+"/desk", q); got != refused {
 			t.Errorf("carol hears %s", got)
 		}
-		if got := ask(t, carol, cc, "bob@"+home+"/gone", q); got != refused {
+		if got := carol.Ask("get", "bob@"+home+"/gone", q); got != refused {
 			t.Errorf("carol hears %s", got)
 		}
 	}
-	if len(bob.got) > 0 {
-		t.Fatalf("bob got %v", bob.got)
-	}
-	send := func(xml string) {
-		t.Helper()
-		st, err := stanza.Parse(xml)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := alice.Handle(context.Background(), st); err != nil {
-			t.Fatal(err)
-		}
-	}
-	send("<iq type='get' id='1' to='bob@office.example/desk'>" + askInfo + "</iq>")
-	send("<iq type='result' id='2' to='bob@office.example/desk'>" + askInfo + "</iq>")
-	if len(bob.got) != 2 || len(ac.got) != 0 {
-		t.Errorf("bob got %v, alice %v", bob.got, ac.got)
-	}
+	bob.Want("of carol's")
+	carol.Want("nothing else")
+	alice.Say("<iq type='get' id='1' to='bob@office.example/desk'>"+askInfo+"</iq>", "<iq type='result' id='2' to='bob@office.example/desk'>"+askInfo+"</iq>")
+	bob.Want("of alice's", "get 1 alice@office.example/desk > bob@office.example/desk "+askInfo,
+		"result 2 alice@office.example/desk > bob@office.example/desk "+askInfo)
+	alice.Want("no answer of the server's")
 	// Other requests are not the guard's business, and the server may ask.
-	st, err := stanza.Parse("<iq type='get' id='3' from='office.example' to='bob@office.example/desk'>" + askInfo + "</iq>")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Send(context.Background(), st, nil)
-	if len(bob.got) != 3 {
-		t.Error("the server's request was kept from bob")
-	}
+	h.Route("<iq type='get' id='3' from='office.example' to='bob@office.example/desk'>" + askInfo + "</iq>")
+	bob.Want("of the server's", "get 3 office.example > bob@office.example/desk "+askInfo)
 }
