@@ -21,7 +21,8 @@ func (r *Router) Bind(ctx context.Context, account jid.JID, resource string, st 
 	if err != nil || full.Resource() == "" {
 		return nil, stanza.NewError(stanza.BadRequest, "This resource name cannot be used; choose a shorter one with ordinary characters.")
 	}
-	s := &Session{r: r, jid: full.Clone(), stream: st}
+	s := &Session{r: r, jid: full.Clone()}
+	s.stream.Store(&st)
 	if l, ok := st.(interface{ Lang() string }); ok && l.Lang() != r.conf.Lang {
 		s.lang = l.Lang()
 	}
@@ -40,8 +41,10 @@ func (r *Router) Bind(ctx context.Context, account jid.JID, resource string, st 
 		o := r.sessions[bare][old].(*Session)
 		r.mu.Unlock()
 		// The newcomer wins (RFC 6120 §7.7.2.2): a phone is back before its loss was noticed.
-		o.stream.Close(&stanza.StreamError{Condition: "conflict", Text: "This resource has logged in from another place."})
+		conflict := &stanza.StreamError{Condition: "conflict", Text: "This resource has logged in from another place."}
+		o.to().Close(conflict)
 		o.leave(ctx)
+		o.to().Close(conflict) // it may have moved to another stream meanwhile; from here on it cannot
 		r.mu.Lock()
 	}
 	if len(r.sessions[bare]) >= r.conf.MaxSessions {
@@ -134,7 +137,7 @@ func (r *Router) giveBack(ctx context.Context, st *stanza.Stanza) {
 		if k := messageType(st); k != chat && k != normal {
 			return
 		}
-		t.Stanza = r.delayed(st)
+		t.Stanza = r.delayed(st, r.conf.Now())
 		err = r.route(ctx, t)
 	case stanza.IQ:
 		if isRequest(st) {

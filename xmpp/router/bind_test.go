@@ -219,6 +219,7 @@ func TestUnbindGivesBack(t *testing.T) {
 		"<iq type='get' id='5'" + from + "><q xmlns='x:y'/></iq>",
 		"<iq type='result' id='6'" + from + "/>",
 		"<message id='7' from='bob@office.example/desk' to='alice@office.example'><body>normal</body></message>",
+		"<message id='9'" + from + "><body>normal, to a resource</body></message>",
 		"<message type='chat' id='8'" + from + "><body>again</body><delay xmlns='urn:xmpp:delay' from='office.example' stamp='2002-09-10T23:08:25Z'/></message>",
 	} {
 		unacked = append(unacked, parse(t, x))
@@ -228,16 +229,16 @@ func TestUnbindGivesBack(t *testing.T) {
 	if st := wantError(t, bob, stanza.ServiceUnavailable); st.ID != "5" {
 		t.Errorf("answered %v", st)
 	}
-	if got, want := d.String(), "+phone +desk -phone store store store"; got != want {
+	if got, want := d.String(), "+phone +desk -phone store store store store"; got != want {
 		t.Fatalf("events %q, want %q", got, want)
 	}
-	for i, want := range []string{"1", "7", "8"} {
+	for i, want := range []string{"1", "7", "9", "8"} {
 		st := stored[i]
 		delay, ok := st.Child("urn:xmpp:delay", "delay")
 		if st.ID != want || !ok || delay.Attr("from") != home || strings.Count(st.Inner(), "<delay") != 1 || !again[i] {
 			t.Errorf("stored %v", st)
 		}
-		if i < 2 && delay.Attr("stamp") != "2026-03-01T12:00:00Z" {
+		if i < 3 && delay.Attr("stamp") != "2026-03-01T12:00:00Z" {
 			t.Errorf("stamp is %s", delay.Attr("stamp"))
 		}
 	}

@@ -35,7 +35,7 @@ func (r *Router) withoutClaims(st *stanza.Stanza) *stanza.Stanza {
 
 // delayed adds the server's delay stamp, unless the stanza has one (XEP-0198
 // §5, XEP-0203).
-func (r *Router) delayed(st *stanza.Stanza) *stanza.Stanza {
+func (r *Router) delayed(st *stanza.Stanza, since time.Time) *stanza.Stanza {
 	if mayBeDelayed(st) {
 		els := st.Elements()
 		for i := range els {
@@ -45,5 +45,14 @@ func (r *Router) delayed(st *stanza.Stanza) *stanza.Stanza {
 		}
 	}
 	return st.WithAppended("<delay xmlns='" + delaySpace + "' from='" + r.conf.Domain + "' stamp='" +
-		r.conf.Now().UTC().Format(time.RFC3339) + "'/>")
+		since.UTC().Format(time.RFC3339) + "'/>")
+}
+
+// Delayed says in a message how long it has been waiting for the client
+// (XEP-0203), unless it says so already. Other stanzas stay as they are.
+func (s *Session) Delayed(st *stanza.Stanza, since time.Time) *stanza.Stanza {
+	if st.Kind != stanza.Message || st.Type == stanza.TypeError {
+		return st
+	}
+	return s.r.delayed(st, since)
 }

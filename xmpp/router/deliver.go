@@ -57,8 +57,10 @@ func (r *Router) message(ctx context.Context, t *transit) error {
 		if s := r.find(st.To); s != nil {
 			return r.deliver(ctx, t, s) // §8.5.3.1, whatever its priority
 		}
-		if k != chat {
-			return absent() // §8.5.3.2.1: never to other resources
+		// §8.5.3.2.1: never to other resources. One that had been accepted for a
+		// stream that was lost then is not bounced any more (XEP-0198 §5).
+		if k != chat && !(k == normal && t.Again) {
+			return absent()
 		}
 	}
 	if k == groupchat || k == failure {
@@ -148,7 +150,7 @@ func (r *Router) deliver(ctx context.Context, t *transit, s *Session) error {
 		}
 		st = t.Stanza
 	}
-	s.stream.Send(ctx, st)
+	s.to().Send(ctx, st)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
@@ -15,9 +16,9 @@ import (
 type Session struct {
 	r      *Router
 	jid    jid.JID
-	stream Stream
-	lang   string // the stream's, when it is not the server's default
-	left   bool   // guarded by Router.mu: out of the table
+	stream atomic.Pointer[Stream] // replaced by Move
+	lang   string                 // the first stream's, when it is not the server's default
+	left   bool                   // guarded by Router.mu: out of the table
 
 	mu       sync.Mutex // guards what follows
 	priority int8
@@ -39,7 +40,22 @@ var (
 func (s *Session) JID() jid.JID { return s.jid }
 
 // Send queues a stanza on the stream without Deliver hooks; it never blocks.
-func (s *Session) Send(ctx context.Context, st *stanza.Stanza) { s.stream.Send(ctx, st) }
+func (s *Session) Send(ctx context.Context, st *stanza.Stanza) { s.to().Send(ctx, st) }
+
+// to is the stream the session is bound to now.
+func (s *Session) to() Stream { return *s.stream.Load() }
+
+// Move binds the session to another stream (XEP-0198 §5); the modules are not
+// told. A session that has left the table stays where it is: false.
+func (s *Session) Move(to Stream) bool {
+	s.r.mu.RLock()
+	defer s.r.mu.RUnlock()
+	if s.left {
+		return false
+	}
+	s.stream.Store(&to)
+	return true
+}
 
 // Presence returns the last available presence and its priority, nil while unavailable.
 func (s *Session) Presence() (st *stanza.Stanza, priority int8) {
@@ -100,17 +116,17 @@ func (s *Session) SetValue(key *xmpp.Key, v any) {
 }
 
 // Close ends the stream.
-func (s *Session) Close(err *stanza.StreamError) { s.stream.Close(err) }
+func (s *Session) Close(err *stanza.StreamError) { s.to().Close(err) }
 
 // Secure reports TLS.
-func (s *Session) Secure() bool { return s.stream.Secure() }
+func (s *Session) Secure() bool { return s.to().Secure() }
 
 // Addr is the peer's address.
-func (s *Session) Addr() string { return s.stream.Addr() }
+func (s *Session) Addr() string { return s.to().Addr() }
 
 // Acks reports that the stream has XEP-0198 switched on.
 func (s *Session) Acks() bool {
-	a, ok := s.stream.(xmpp.Acknowledging)
+	a, ok := s.to().(xmpp.Acknowledging)
 	return ok && a.Acks()
 }
 

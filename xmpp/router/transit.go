@@ -28,7 +28,7 @@ func (t *transit) Hold() (release func(error)) {
 	end := func(error) {}
 	switch {
 	case t.sender != nil:
-		end = t.sender.stream.Hold()
+		end = t.sender.to().Hold()
 	case t.wait != nil:
 		t.wait.add()
 		end = func(error) { t.wait.release() }
