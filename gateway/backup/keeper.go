@@ -59,6 +59,7 @@ func New(c Config) *Keeper { return &Keeper{c: c} }
 // every time, since a box without one of its own learns the time late.
 func (k *Keeper) Run(ctx context.Context) error {
 	k.started = time.Now()
+	k.storeFindings()
 	k.compact(ctx, k.started)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -187,7 +188,9 @@ func (k *Keeper) storeFindings() {
 	found := map[string]bool{}
 	for _, r := range k.c.Store.Recovered() {
 		found[r.File] = true
-		k.c.Health.Set("recovered "+r.File, health.Warning, r.Text())
+		if k.c.Health.Set("recovered "+r.File, health.Warning, r.Text()) {
+			k.c.Log.Warn("a damaged database was replaced", "comp", "store", "ref", r.Aside, "err", r.Text())
+		}
 	}
 	for _, f := range []string{"state.db", "archive.db"} {
 		if !found[f] {

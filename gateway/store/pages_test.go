@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // boltCheck is bbolt's own check of a file, but for lost pages.
@@ -64,7 +65,7 @@ func TestInspectAgreesWithBolt(t *testing.T) {
 				}
 				return nil
 			})
-			if err != nil && !errors.Is(err, bbolt.ErrBucketNotFound) {
+			if err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
 				t.Fatal(err)
 			}
 			if err := inspectFile(path); err != nil {
