@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,6 +83,17 @@ func childMain() error {
 	wg.Go(func() { bare(l[2], conf) })
 	defer wg.Wait()
 	defer func() { cancel(); l[2].Close() }()
+	if file := os.Getenv("DOORWAY_C2S_PROFILE"); file != "" { // a CPU profile of the server alone
+		f, err := os.Create(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	out := json.NewEncoder(os.Stdout)
 	pemCert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
 	if err := out.Encode(ready{l[0].Addr().String(), l[1].Addr().String(), l[2].Addr().String(), string(pemCert)}); err != nil {

@@ -31,6 +31,7 @@ type negotiation struct {
 // negotiate takes a connection from its first byte to bind, in one deadline
 // for all of it (Limits.Negotiation).
 func (c *conn) negotiate(direct bool) {
+	deepen32()
 	handed := false
 	n := &negotiation{conn: c}
 	defer func() {
@@ -226,6 +227,7 @@ func supported(version string) bool {
 // features lists what may be negotiated now (RFC 6120 §4.3.2).
 func (n *negotiation) features() string {
 	var b strings.Builder
+	b.Grow(768)
 	b.WriteString("<stream:features>")
 	offer := n.srv.tls != nil && !n.Secure() && n.canTLS()
 	switch {
@@ -261,18 +263,20 @@ func (n *negotiation) mechanisms(b *strings.Builder) {
 	}
 	b.WriteString("<mechanisms xmlns='" + nsSASL + "'>")
 	for _, m := range list {
-		b.WriteString("<mechanism>" + m + "</mechanism>")
+		b.WriteString("<mechanism>")
+		b.WriteString(m)
+		b.WriteString("</mechanism>")
 	}
 	b.WriteString("</mechanisms>")
-	if n.binding.Exporter == nil && n.binding.EndPoint == nil {
+	types := n.binding.Types()
+	if len(types) == 0 {
 		return
 	}
 	b.WriteString("<sasl-channel-binding xmlns='" + nsBinding + "'>")
-	if n.binding.Exporter != nil {
-		b.WriteString("<channel-binding type='tls-exporter'/>")
-	}
-	if n.binding.EndPoint != nil {
-		b.WriteString("<channel-binding type='tls-server-end-point'/>")
+	for _, kind := range types {
+		b.WriteString("<channel-binding type='")
+		b.WriteString(kind)
+		b.WriteString("'/>")
 	}
 	b.WriteString("</sasl-channel-binding>")
 }

@@ -116,11 +116,20 @@ func signatureHash(a x509.SignatureAlgorithm) crypto.Hash {
 // binding is what a TLS connection offers: tls-exporter on TLS 1.3, and on
 // 1.2 only with the extended master secret (crypto/tls refuses otherwise).
 func binding(c *tls.Conn, endPoint []byte) sasl.Binding {
-	cs := c.ConnectionState()
 	b := sasl.Binding{TLS: true, EndPoint: endPoint}
-	// RFC 9266 §2: a context of zero length, 32 bytes.
-	if key, err := cs.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32); err == nil {
-		b.Exporter = key
+	cs := c.ConnectionState()
+	export := func() []byte {
+		// RFC 9266 §2: a context of zero length, 32 bytes.
+		key, err := cs.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)
+		if err != nil {
+			return nil
+		}
+		return key
+	}
+	if cs.Version >= tls.VersionTLS13 { // there it never fails
+		b.Export = export
+	} else {
+		b.Exporter = export()
 	}
 	return b
 }

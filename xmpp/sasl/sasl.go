@@ -43,6 +43,9 @@ type Binding struct {
 	TLS      bool
 	Exporter []byte // tls-exporter (RFC 9266), nil when not available
 	EndPoint []byte // tls-server-end-point (RFC 5929 §4)
+	// Export, when not nil, makes the Exporter data when a client asks for it:
+	// most do not, and deriving it costs as much as the rest of an exchange.
+	Export func() []byte
 }
 
 // Names of channel binding types.
@@ -56,6 +59,8 @@ func (b Binding) data(kind string) []byte {
 	switch {
 	case !b.TLS:
 		return nil
+	case kind == tlsExporter && b.Export != nil:
+		return b.Export()
 	case kind == tlsExporter:
 		return b.Exporter
 	case kind == tlsEndPoint:
@@ -64,15 +69,23 @@ func (b Binding) data(kind string) []byte {
 	return nil
 }
 
+// offers reports whether a type can be had, without making its data.
+func (b Binding) offers(kind string) bool {
+	if b.TLS && kind == tlsExporter && b.Export != nil {
+		return true
+	}
+	return len(b.data(kind)) > 0
+}
+
 func (b Binding) available() bool {
-	return b.TLS && (len(b.Exporter) > 0 || len(b.EndPoint) > 0)
+	return b.offers(tlsExporter) || b.offers(tlsEndPoint)
 }
 
 // Types lists the channel binding types on offer (XEP-0440).
 func (b Binding) Types() []string {
 	var types []string
 	for _, kind := range []string{tlsExporter, tlsEndPoint} {
-		if len(b.data(kind)) > 0 {
+		if b.offers(kind) {
 			types = append(types, kind)
 		}
 	}

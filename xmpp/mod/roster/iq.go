@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
@@ -23,8 +24,10 @@ func forbidden(context.Context, *xmpp.IQ) (string, error) {
 // tells.
 func (m *Module) get(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	var ver string
-	if q, ok := iq.Child(ns, "query"); ok {
-		ver = q.Attr("ver")
+	if strings.Contains(iq.Inner(), "ver") { // most clients send none: spare them the parsing
+		if q, ok := iq.Child(ns, "query"); ok {
+			ver = q.Attr("ver")
+		}
 	}
 	a, err := m.acquire(iq.Session.JID().Bare())
 	if err != nil {
