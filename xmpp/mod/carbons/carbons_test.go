@@ -7,6 +7,8 @@ import (
 
 	"doorway/xmpp"
 	"doorway/xmpp/mod/carbons"
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 )
 
 const (
@@ -17,7 +19,9 @@ const (
 	bob    = "bob@office.example"
 )
 
-func start(t testing.TB) *office { return open(t, nil, extra(available), carbons.New()) }
+func start(t testing.TB) *routertest.House {
+	return routertest.Open(t, router.Config{}, routertest.Available(), carbons.New())
+}
 
 // copied is the copy of a message as a resource gets it.
 func copied(direction, typ, user, resource, original string) string {
@@ -28,39 +32,39 @@ func copied(direction, typ, user, resource, original string) string {
 
 func TestConversation(t *testing.T) {
 	o := start(t)
-	desk, phone, old := o.login(alice+"/desk", online, on), o.login(alice+"/phone", online, on), o.login(alice+"/old", online)
-	far := o.login(bob+"/far", online, on)
-	for _, c := range []*client{desk, phone, far} {
-		c.recv()
+	desk, phone, old := o.Login(alice+"/desk", online, on), o.Login(alice+"/phone", online, on), o.Login(alice+"/old", online)
+	far := o.Login(bob+"/far", online, on)
+	for _, c := range []*routertest.Client{desk, phone, far} {
+		c.Recv()
 	}
 
-	desk.send("<message type='chat' id='m1' to='bob@office.example'><body>hi</body></message>")
+	desk.Say("<message type='chat' id='m1' to='bob@office.example'><body>hi</body></message>")
 	original := "<message type='chat' id='m1' from='alice@office.example/desk' to='bob@office.example'><body>hi</body></message>"
-	desk.want("own message")
-	phone.want("sent", copied("sent", "chat", alice, "phone", original))
-	old.want("not enabled")
-	far.want("the original", "chat m1 alice@office.example/desk > bob@office.example <body>hi</body>")
+	desk.Want("own message")
+	phone.Want("sent", copied("sent", "chat", alice, "phone", original))
+	old.Want("not enabled")
+	far.Want("the original", "chat m1 alice@office.example/desk > bob@office.example <body>hi</body>")
 
-	far.send("<message type='chat' id='m2' to='alice@office.example/desk'><body>right</body></message>")
+	far.Say("<message type='chat' id='m2' to='alice@office.example/desk'><body>right</body></message>")
 	original = "<message type='chat' id='m2' from='bob@office.example/far' to='alice@office.example/desk'><body>right</body></message>"
-	desk.want("the original", "chat m2 bob@office.example/far > alice@office.example/desk <body>right</body>")
-	phone.want("received", copied("received", "chat", alice, "phone", original))
-	old.want("not enabled")
+	desk.Want("the original", "chat m2 bob@office.example/far > alice@office.example/desk <body>right</body>")
+	phone.Want("received", copied("received", "chat", alice, "phone", original))
+	old.Want("not enabled")
 
 	// To the bare JID all get the original, and nobody a copy.
-	far.send("<message type='chat' to='alice@office.example'><body>all</body></message>")
-	for _, c := range []*client{desk, phone, old} {
-		c.want("forked", "chat bob@office.example/far > alice@office.example <body>all</body>")
+	far.Say("<message type='chat' to='alice@office.example'><body>all</body></message>")
+	for _, c := range []*routertest.Client{desk, phone, old} {
+		c.Want("forked", "chat bob@office.example/far > alice@office.example <body>all</body>")
 	}
 
-	phone.send(off)
-	phone.want("off", "result c2 alice@office.example > alice@office.example/phone")
-	desk.send("<message type='chat' to='bob@office.example'><body>x</body></message>")
-	phone.want("off")
-	phone.send(on, on)
-	phone.recv()
-	desk.send("<message type='chat' to='bob@office.example'><body>x</body></message>")
-	if n := len(phone.recv()); n != 1 {
+	phone.Say(off)
+	phone.Want("off", "result c2 alice@office.example > alice@office.example/phone")
+	desk.Say("<message type='chat' to='bob@office.example'><body>x</body></message>")
+	phone.Want("off")
+	phone.Say(on, on)
+	phone.Recv()
+	desk.Say("<message type='chat' to='bob@office.example'><body>x</body></message>")
+	if n := len(phone.Recv()); n != 1 {
 		t.Errorf("enabled twice: %d copies", n)
 	}
 }
@@ -69,47 +73,47 @@ func TestConversation(t *testing.T) {
 // message itself does not go to, but not when nobody takes it.
 func TestWho(t *testing.T) {
 	o := start(t)
-	far := o.login(bob+"/far", online)
-	shy := o.login(alice+"/shy", "<presence><priority>-1</priority></presence>", on)
-	mute := o.login(alice+"/mute", on)
-	shy.recv()
-	mute.recv()
-	far.send("<message type='chat' id='m' to='alice@office.example'><body>1</body></message>")
-	shy.want("nobody takes it")
-	mute.want("nobody takes it")
-	far.want("told", "error m alice@office.example > bob@office.example/far service-unavailable")
-	far.send("<message id='m' to='alice@office.example/gone'><body>2</body></message>")
-	shy.want("RFC 6121 §8.5.3.2.1")
-	far.recv()
+	far := o.Login(bob+"/far", online)
+	shy := o.Login(alice+"/shy", "<presence><priority>-1</priority></presence>", on)
+	mute := o.Login(alice+"/mute", on)
+	shy.Recv()
+	mute.Recv()
+	far.Say("<message type='chat' id='m' to='alice@office.example'><body>1</body></message>")
+	shy.Want("nobody takes it")
+	mute.Want("nobody takes it")
+	far.Want("told", "error m alice@office.example > bob@office.example/far service-unavailable")
+	far.Say("<message id='m' to='alice@office.example/gone'><body>2</body></message>")
+	shy.Want("RFC 6121 §8.5.3.2.1")
+	far.Recv()
 
-	desk := o.login(alice+"/desk", online)
-	far.send("<message type='chat' id='m' to='alice@office.example/gone'><body>3</body></message>")
+	desk := o.Login(alice+"/desk", online)
+	far.Say("<message type='chat' id='m' to='alice@office.example/gone'><body>3</body></message>")
 	original := "<message type='chat' id='m' from='bob@office.example/far' to='alice@office.example/gone'><body>3</body></message>"
-	desk.want("as if to the bare JID", "chat m bob@office.example/far > alice@office.example/gone <body>3</body>")
-	shy.want("copy", copied("received", "chat", alice, "shy", original))
-	mute.want("copy", copied("received", "chat", alice, "mute", original))
-	far.send("<message id='m' to='alice@office.example/gone'><body>4</body></message>")
-	shy.want("RFC 6121 §8.5.3.2.1")
-	far.want("told", "error m alice@office.example/gone > bob@office.example/far service-unavailable")
+	desk.Want("as if to the bare JID", "chat m bob@office.example/far > alice@office.example/gone <body>3</body>")
+	shy.Want("copy", copied("received", "chat", alice, "shy", original))
+	mute.Want("copy", copied("received", "chat", alice, "mute", original))
+	far.Say("<message id='m' to='alice@office.example/gone'><body>4</body></message>")
+	shy.Want("RFC 6121 §8.5.3.2.1")
+	far.Want("told", "error m alice@office.example/gone > bob@office.example/far service-unavailable")
 }
 
 func TestToOneself(t *testing.T) {
 	o := start(t)
-	desk, phone, shy := o.login(alice+"/desk", online, on), o.login(alice+"/phone", online, on), o.login(alice+"/shy", on)
-	for _, c := range []*client{desk, phone, shy} {
-		c.recv()
+	desk, phone, shy := o.Login(alice+"/desk", online, on), o.Login(alice+"/phone", online, on), o.Login(alice+"/shy", on)
+	for _, c := range []*routertest.Client{desk, phone, shy} {
+		c.Recv()
 	}
 	for _, to := range []string{"", " to='alice@office.example'"} {
-		desk.send("<message type='chat'" + to + "><body>note</body></message>")
-		desk.want("the original", "chat alice@office.example/desk > alice@office.example <body>note</body>")
-		phone.want("the original", "chat alice@office.example/desk > alice@office.example <body>note</body>")
-		shy.want("one copy", copied("sent", "chat", alice, "shy",
+		desk.Say("<message type='chat'" + to + "><body>note</body></message>")
+		desk.Want("the original", "chat alice@office.example/desk > alice@office.example <body>note</body>")
+		phone.Want("the original", "chat alice@office.example/desk > alice@office.example <body>note</body>")
+		shy.Want("one copy", copied("sent", "chat", alice, "shy",
 			"<message type='chat' from='alice@office.example/desk' to='alice@office.example'><body>note</body></message>"))
 	}
-	desk.send("<message type='chat' to='alice@office.example/phone'><body>note</body></message>")
-	phone.want("the original", "chat alice@office.example/desk > alice@office.example/phone <body>note</body>")
-	desk.want("nothing")
-	if n := len(shy.recv()); n != 1 {
+	desk.Say("<message type='chat' to='alice@office.example/phone'><body>note</body></message>")
+	phone.Want("the original", "chat alice@office.example/desk > alice@office.example/phone <body>note</body>")
+	desk.Want("nothing")
+	if n := len(shy.Recv()); n != 1 {
 		t.Errorf("%d copies", n)
 	}
 }
@@ -137,18 +141,18 @@ func TestRules(t *testing.T) {
 		{"chat", "<sent xmlns='urn:xmpp:carbons:2'/>", false, false},
 	} {
 		o := start(t)
-		desk, other := o.login(alice+"/desk", online), o.login(alice+"/other", online, on)
-		far, side := o.login(bob+"/far", online), o.login(bob+"/side", online, on)
-		other.recv()
-		side.recv()
-		desk.send("<message type='" + c.typ + "' to='bob@office.example/far'>" + c.inner + "</message>")
-		if got := len(other.recv()) == 1; got != c.sent {
+		desk, other := o.Login(alice+"/desk", online), o.Login(alice+"/other", online, on)
+		far, side := o.Login(bob+"/far", online), o.Login(bob+"/side", online, on)
+		other.Recv()
+		side.Recv()
+		desk.Say("<message type='" + c.typ + "' to='bob@office.example/far'>" + c.inner + "</message>")
+		if got := len(other.Recv()) == 1; got != c.sent {
 			t.Errorf("%s %s: copied at the sender %v", c.typ, c.inner, got)
 		}
-		if got := len(side.recv()) == 1; got != c.received {
+		if got := len(side.Recv()) == 1; got != c.received {
 			t.Errorf("%s %s: copied at the receiver %v", c.typ, c.inner, got)
 		}
-		got := far.recv()
+		got := far.Recv()
 		if len(got) != 1 || strings.Contains(got[0], "private") || strings.Contains(c.inner, "body") && !strings.Contains(got[0], "x</body>") {
 			t.Errorf("%s %s: delivered %v", c.typ, c.inner, got)
 		}
@@ -157,19 +161,19 @@ func TestRules(t *testing.T) {
 
 func TestSwitchOfOthers(t *testing.T) {
 	o := start(t)
-	a := o.login(alice + "/desk")
-	o.login(bob + "/desk")
+	a := o.Login(alice + "/desk")
+	o.Login(bob + "/desk")
 	for _, to := range []string{bob, "nobody@office.example"} {
 		for _, x := range []string{"enable", "disable"} {
-			if got := a.ask("set", to, "<"+x+" xmlns='urn:xmpp:carbons:2'/>"); got != "not-allowed" {
+			if got := a.Ask("set", to, "<"+x+" xmlns='urn:xmpp:carbons:2'/>"); got != "not-allowed" {
 				t.Errorf("%s %s: %s", x, to, got)
 			}
 		}
 	}
-	if got := a.ask("set", alice, "<enable xmlns='urn:xmpp:carbons:2'/>"); got != "" {
+	if got := a.Ask("set", alice, "<enable xmlns='urn:xmpp:carbons:2'/>"); got != "" {
 		t.Errorf("own bare JID: %s", got)
 	}
-	if got := a.ask("get", "", "<enable xmlns='urn:xmpp:carbons:2'/>"); got != "feature-not-implemented" {
+	if got := a.Ask("get", "", "<enable xmlns='urn:xmpp:carbons:2'/>"); got != "feature-not-implemented" {
 		t.Errorf("get: %s", got)
 	}
 }
@@ -178,24 +182,24 @@ func TestSwitchOfOthers(t *testing.T) {
 // other resources nor to the offline store.
 func TestCopyOfDeadStream(t *testing.T) {
 	stored := 0
-	o := open(t, nil, extra(available), carbons.New(), extra(func(h xmpp.Host) {
+	o := routertest.Open(t, router.Config{}, routertest.Available(), carbons.New(), routertest.Module(func(h xmpp.Host) {
 		h.Message(xmpp.Offline, 100, func(context.Context, *xmpp.Delivery) (xmpp.Verdict, error) { stored++; return xmpp.Done, nil })
 	}))
-	desk, phone := o.login(alice+"/desk", online), o.login(alice+"/phone", online, on)
-	phone.recv()
-	desk.send("<message type='chat' to='bob@office.example'><body>x</body></message>")
+	desk, phone := o.Login(alice+"/desk", online), o.Login(alice+"/phone", online, on)
+	phone.Recv()
+	desk.Say("<message type='chat' to='bob@office.example'><body>x</body></message>")
 	stored = 0
-	copies := phone.got
+	copies := phone.All()
 	if len(copies) != 1 {
 		t.Fatalf("got %v", copies)
 	}
-	original := parse(t, "<message type='chat' from='bob@office.example/far' to='alice@office.example/phone'><body>y</body></message>")
-	phone.s.Unbind(context.Background(), append(copies, original))
-	got := desk.recv()
+	original := routertest.Parse(t, "<message type='chat' from='bob@office.example/far' to='alice@office.example/phone'><body>y</body></message>")
+	phone.Session.Unbind(context.Background(), append(copies, original))
+	got := desk.Recv()
 	if len(got) != 1 || !strings.Contains(got[0], "<body>y</body>") {
 		t.Errorf("desk got %v", got)
 	}
-	desk.s.Unbind(context.Background(), copies)
+	desk.Session.Unbind(context.Background(), copies)
 	if stored != 0 {
 		t.Error("a copy was stored")
 	}
@@ -205,15 +209,15 @@ func TestCopyOfDeadStream(t *testing.T) {
 func TestNoAllocation(t *testing.T) {
 	var hooks []xmpp.Hook
 	m := carbons.New()
-	o := open(t, nil, extra(func(h xmpp.Host) {
+	o := routertest.Open(t, router.Config{}, routertest.Module(func(h xmpp.Host) {
 		if err := m.Load(spy{h, &hooks}); err != nil {
 			t.Fatal(err)
 		}
 	}))
-	a := o.login(alice + "/desk")
-	o.login(bob + "/far")
-	st := parse(t, "<message type='chat' from='alice@office.example/desk' to='bob@office.example'><body>hello</body><active xmlns='http://jabber.org/protocol/chatstates'/></message>")
-	d := &xmpp.Delivery{Stanza: st, Sender: a.s, Exists: true}
+	a := o.Login(alice + "/desk")
+	o.Login(bob + "/far")
+	st := routertest.Parse(t, "<message type='chat' from='alice@office.example/desk' to='bob@office.example'><body>hello</body><active xmlns='http://jabber.org/protocol/chatstates'/></message>")
+	d := &xmpp.Delivery{Stanza: st, Sender: a.Session, Exists: true}
 	ctx := context.Background()
 	if n := testing.AllocsPerRun(100, func() {
 		for _, h := range hooks {
@@ -236,15 +240,15 @@ func (s spy) Message(_ xmpp.Point, _ int, h xmpp.Hook) { *s.hooks = append(*s.ho
 
 func BenchmarkCopy(b *testing.B) {
 	o := start(b)
-	desk := o.login(alice+"/desk", online)
+	desk := o.Login(alice+"/desk", online)
 	for _, r := range []string{"a", "b", "c"} {
-		o.login(alice+"/"+r, online, on)
+		o.Login(alice+"/"+r, online, on)
 	}
-	o.login(bob+"/far", online)
-	st := parse(b, "<message type='chat' to='bob@office.example'><body>"+strings.Repeat("hello ", 40)+"</body></message>")
+	o.Login(bob+"/far", online)
+	st := routertest.Parse(b, "<message type='chat' to='bob@office.example'><body>"+strings.Repeat("hello ", 40)+"</body></message>")
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := desk.s.Handle(context.Background(), st); err != nil {
+		if err := desk.Session.Handle(context.Background(), st); err != nil {
 			b.Fatal(err)
 		}
 	}
