@@ -8,6 +8,8 @@ import (
 
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/private"
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 )
 
 const (
@@ -18,12 +20,12 @@ const (
 func query(inner string) string { return "<query xmlns='jabber:iq:private'>" + inner + "</query>" }
 
 func TestStorage(t *testing.T) {
-	store := &memory{}
-	o := open(t, store, private.New())
-	a, b := o.login(alice+"/desk"), o.login(bob+"/desk")
+	store := routertest.NewStore()
+	o := routertest.Open(t, router.Config{Store: store}, private.New())
+	a, b := o.Login(alice+"/desk"), o.Login(bob+"/desk")
 	marks := query("<storage xmlns='storage:bookmarks'><conference name='A &amp; B'\n jid='x@y'/></storage>")
 	for _, c := range []struct {
-		who         *client
+		who         *routertest.Client
 		typ, to     string
 		in, want    string
 		description string
@@ -50,37 +52,37 @@ func TestStorage(t *testing.T) {
 		{a, "get", "nobody@office.example", query("<a xmlns='u'/>"), "forbidden", "no such user"},
 		{a, "set", "", query("<a xmlns='u'>" + strings.Repeat("x", 128<<10) + "</a>"), "not-acceptable", "too big"},
 	} {
-		if got := c.who.ask(c.typ, c.to, c.in); got != c.want {
+		if got := c.who.Ask(c.typ, c.to, c.in); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.description, got, c.want)
 		}
 	}
-	store.fail = errors.New("disk full")
-	if got := a.ask("set", "", query("<a xmlns='u'/>")); got != "internal-server-error" {
+	store.Fail(errors.New("disk full"))
+	if got := a.Ask("set", "", query("<a xmlns='u'/>")); got != "internal-server-error" {
 		t.Errorf("disk full: %s", got)
 	}
 }
 
 func TestLimitAndPurge(t *testing.T) {
-	store := &memory{}
+	store := routertest.NewStore()
 	m := private.New()
-	o := open(t, store, m)
-	a, b := o.login(alice+"/desk"), o.login(bob+"/desk")
-	b.ask("set", "", query("<a xmlns='u'/>"))
+	o := routertest.Open(t, router.Config{Store: store}, m)
+	a, b := o.Login(alice+"/desk"), o.Login(bob+"/desk")
+	b.Ask("set", "", query("<a xmlns='u'/>"))
 	for i := range 100 {
-		if got := a.ask("set", "", query(fmt.Sprintf("<a%d xmlns='u'/>", i))); got != "" {
+		if got := a.Ask("set", "", query(fmt.Sprintf("<a%d xmlns='u'/>", i))); got != "" {
 			t.Fatalf("%d: %s", i, got)
 		}
 	}
-	if got := a.ask("set", "", query("<more xmlns='u'/>")); got != "resource-constraint" {
+	if got := a.Ask("set", "", query("<more xmlns='u'/>")); got != "resource-constraint" {
 		t.Errorf("101: %s", got)
 	}
-	if got := a.ask("set", "", query("<a7 xmlns='u'>new</a7>")); got != "" {
+	if got := a.Ask("set", "", query("<a7 xmlns='u'>new</a7>")); got != "" {
 		t.Errorf("replace: %s", got)
 	}
 	if err := m.Purge(jid.MustParse(alice)); err != nil {
 		t.Fatal(err)
 	}
-	if len(store.rows) != 1 {
-		t.Errorf("%d rows left", len(store.rows))
+	if store.Len() != 1 {
+		t.Errorf("%d rows left", store.Len())
 	}
 }
