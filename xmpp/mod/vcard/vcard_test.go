@@ -13,6 +13,8 @@ import (
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/presence"
 	"doorway/xmpp/mod/vcard"
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 )
 
 const (
@@ -34,11 +36,11 @@ func (friends) Contacts(user jid.JID, f func(jid.JID, string)) {
 	}
 }
 
-func start(t *testing.T, store *memory) (*office, *vcard.Module) {
+func start(t *testing.T, store *routertest.Store) (*routertest.House, *vcard.Module) {
 	t.Helper()
 	p := presence.New(friends{})
 	m := vcard.New(p)
-	return open(t, store, p, m), m
+	return routertest.Open(t, router.Config{Store: store}, p, m), m
 }
 
 // card is a vCard with a photo, and the photo's hash.
@@ -50,14 +52,14 @@ func card(photo string) (xml, hash string) {
 }
 
 func TestVCard(t *testing.T) {
-	store := &memory{}
+	store := routertest.NewStore()
 	o, m := start(t, store)
-	a, b := o.login(alice+"/desk"), o.login(bob+"/desk")
+	a, b := o.Login(alice+"/desk"), o.Login(bob+"/desk")
 	xml, _ := card("picture")
 	big := "<vCard xmlns='vcard-temp'><DESC>" + strings.Repeat("x", 128<<10) + "</DESC></vCard>"
 	for _, c := range []struct {
 		what          string
-		who           *client
+		who           *routertest.Client
 		typ, to, send string
 		want          string
 	}{
@@ -74,20 +76,20 @@ func TestVCard(t *testing.T) {
 		{"replace", a, "set", alice, "<vCard xmlns='vcard-temp' version='2.0'><FN>C</FN></vCard>", ""},
 		{"replaced", b, "get", alice, ask, "<vCard xmlns='vcard-temp' version='2.0'><FN>C</FN></vCard>"},
 	} {
-		if got := c.who.ask(c.typ, c.to, c.send); got != c.want {
+		if got := c.who.Ask(c.typ, c.to, c.send); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.what, got, c.want)
 		}
 	}
-	store.fail = errors.New("disk full")
-	if got := a.ask("set", "", xml); got != "internal-server-error" {
+	store.Fail(errors.New("disk full"))
+	if got := a.Ask("set", "", xml); got != "internal-server-error" {
 		t.Errorf("disk full: %s", got)
 	}
-	store.fail = nil
-	if got := b.ask("get", alice, ask); !strings.Contains(got, "<FN>C</FN>") {
+	store.Fail(nil)
+	if got := b.Ask("get", alice, ask); !strings.Contains(got, "<FN>C</FN>") {
 		t.Errorf("after a failure: %s", got)
 	}
-	if err := m.Purge(jid.MustParse(alice)); err != nil || len(store.rows) != 0 {
-		t.Errorf("purge: %v, left %v", err, store.rows)
+	if err := m.Purge(jid.MustParse(alice)); err != nil || store.Len() != 0 {
+		t.Errorf("purge: %v, left %v", err, store.Rows())
 	}
 }
 
@@ -100,40 +102,40 @@ func update(hash string) string {
 
 // TestNewPhoto: everybody hears of a new photo at once, and of its end.
 func TestNewPhoto(t *testing.T) {
-	store := &memory{}
+	store := routertest.NewStore()
 	o, _ := start(t, store)
-	b := o.login(bob+"/desk", "<presence/>")
-	b.recv()
-	a := o.login(alice+"/desk", "<presence><show>away</show><priority>5</priority></presence>")
-	silent := o.login(alice + "/silent")
-	b.want("no vCard, nothing said", "presence "+alice+"/desk > "+bob+" <show>away</show><priority>5</priority>")
-	a.recv()
+	b := o.Login(bob+"/desk", "<presence/>")
+	b.Recv()
+	a := o.Login(alice+"/desk", "<presence><show>away</show><priority>5</priority></presence>")
+	silent := o.Login(alice + "/silent")
+	b.Want("no vCard, nothing said", "presence "+alice+"/desk > "+bob+" <show>away</show><priority>5</priority>")
+	a.Recv()
 	xml, hash := card("picture")
-	if got := silent.ask("set", "", xml); got != "" {
+	if got := silent.Ask("set", "", xml); got != "" {
 		t.Fatal(got)
 	}
-	b.want("new photo", "presence "+alice+"/desk > "+bob+" <show>away</show><priority>5</priority>"+update(hash))
-	a.want("new photo", "presence "+alice+"/desk > "+alice+" <show>away</show><priority>5</priority>"+update(hash))
-	if p, prio := a.s.Presence(); prio != 5 || !strings.Contains(p.Inner(), hash) {
+	b.Want("new photo", "presence "+alice+"/desk > "+bob+" <show>away</show><priority>5</priority>"+update(hash))
+	a.Want("new photo", "presence "+alice+"/desk > "+alice+" <show>away</show><priority>5</priority>"+update(hash))
+	if p, prio := a.Session.Presence(); prio != 5 || !strings.Contains(p.Inner(), hash) {
 		t.Errorf("kept %v %d", p, prio)
 	}
-	silent.want("not available")
-	silent.ask("set", "", strings.Replace(xml, "A &amp; B", "New Name", 1))
-	b.want("the same photo")
-	silent.ask("set", "", "<vCard xmlns='vcard-temp'><FN>x</FN><PHOTO><EXTVAL>https://x.example/y</EXTVAL></PHOTO></vCard>")
-	b.want("no photo any more", "presence "+alice+"/desk > "+bob+" <show>away</show><priority>5</priority>"+update(""))
+	silent.Want("not available")
+	silent.Ask("set", "", strings.Replace(xml, "A &amp; B", "New Name", 1))
+	b.Want("the same photo")
+	silent.Ask("set", "", "<vCard xmlns='vcard-temp'><FN>x</FN><PHOTO><EXTVAL>https://x.example/y</EXTVAL></PHOTO></vCard>")
+	b.Want("no photo any more", "presence "+alice+"/desk > "+bob+" <show>away</show><priority>5</priority>"+update(""))
 
 	// The next login, after a restart.
-	silent.ask("set", "", xml)
+	silent.Ask("set", "", xml)
 	o, _ = start(t, store)
-	b = o.login(bob+"/desk", "<presence/>")
-	b.recv()
-	a = o.login(alice+"/desk", "<presence/>")
-	b.want("after a restart", "presence "+alice+"/desk > "+bob+" "+update(hash))
-	a.send("<presence to='" + bob + "/desk'><status>for you</status></presence>")
-	b.want("directed", "presence "+alice+"/desk > "+bob+"/desk <status>for you</status>"+update(hash))
-	a.send("<presence type='unavailable'/>")
-	b.want("unavailable", "unavailable "+alice+"/desk > "+bob)
+	b = o.Login(bob+"/desk", "<presence/>")
+	b.Recv()
+	a = o.Login(alice+"/desk", "<presence/>")
+	b.Want("after a restart", "presence "+alice+"/desk > "+bob+" "+update(hash))
+	a.Say("<presence to='" + bob + "/desk'><status>for you</status></presence>")
+	b.Want("directed", "presence "+alice+"/desk > "+bob+"/desk <status>for you</status>"+update(hash))
+	a.Say("<presence type='unavailable'/>")
+	b.Want("unavailable", "unavailable "+alice+"/desk > "+bob)
 }
 
 // TestClaims: what a client says of its photo is corrected.
@@ -154,42 +156,42 @@ func TestClaims(t *testing.T) {
 		{"<vCard xmlns='vcard-temp'><PHOTO><BINVAL>!</BINVAL></PHOTO></vCard>", "", update("")},
 		{"<vCard xmlns='vcard-temp'><PHOTO><BINVAL/></PHOTO></vCard>", "", update("")},
 	} {
-		o, _ := start(t, nil)
-		b := o.login(bob+"/desk", "<presence/>")
-		a := o.login(alice + "/desk")
+		o, _ := start(t, routertest.NewStore())
+		b := o.Login(bob+"/desk", "<presence/>")
+		a := o.Login(alice + "/desk")
 		if c.card != "" {
-			a.ask("set", "", c.card)
+			a.Ask("set", "", c.card)
 		}
-		b.recv()
-		a.send("<presence>" + c.said + "</presence>")
-		b.want(c.said, strings.TrimSpace("presence "+alice+"/desk > "+bob+" "+c.want))
+		b.Recv()
+		a.Say("<presence>" + c.said + "</presence>")
+		b.Want(c.said, strings.TrimSpace("presence "+alice+"/desk > "+bob+" "+c.want))
 	}
 }
 
 // TestMemory: hashes are forgotten with the last session.
 func TestMemory(t *testing.T) {
-	store := &memory{}
+	store := routertest.NewStore()
 	o, _ := start(t, store)
 	xml, _ := card("picture")
 	_, other := card("other")
-	a := o.login(alice+"/desk", "<presence/>")
-	a.ask("set", "", xml)
-	a.s.Unbind(context.Background(), nil)
+	a := o.Login(alice+"/desk", "<presence/>")
+	a.Ask("set", "", xml)
+	a.Leave()
 	if err := store.Table("vcard").Write(map[string]any{alice + "\x00photo": map[string]any{"v": 1, "sha1": other}}); err != nil {
 		t.Fatal(err)
 	}
-	a = o.login(alice+"/desk", "<presence/>")
-	a.want("read again", "presence "+alice+"/desk > "+alice+" "+update(other))
+	a = o.Login(alice+"/desk", "<presence/>")
+	a.Want("read again", "presence "+alice+"/desk > "+alice+" "+update(other))
 }
 
 func BenchmarkPresence(b *testing.B) {
 	m := vcard.New(nil)
-	o := open(b, nil, m)
-	a := o.login(alice + "/desk")
-	st := parse(b, "<presence><show>away</show><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='x' ver='y'/></presence>")
+	o := routertest.Open(b, router.Config{}, m)
+	a := o.Login(alice + "/desk")
+	st := routertest.Parse(b, "<presence><show>away</show><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='x' ver='y'/></presence>")
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := a.s.Handle(context.Background(), st); err != nil {
+		if err := a.Session.Handle(context.Background(), st); err != nil {
 			b.Fatal(err)
 		}
 	}
