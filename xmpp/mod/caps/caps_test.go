@@ -11,6 +11,8 @@ import (
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/caps"
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -29,7 +31,7 @@ func says(hash, ver string) string {
 
 // house is a server whose module tells what it learns.
 type house struct {
-	*office
+	*routertest.House
 	m    *caps.Module
 	told []string
 }
@@ -38,7 +40,7 @@ func start(t *testing.T, bytes int) *house {
 	t.Helper()
 	h := &house{m: caps.New("urn:doorway", bytes)}
 	h.m.Watch(func(_ context.Context, s xmpp.Session) { h.told = append(h.told, s.JID().Resource()) })
-	h.office = open(t, nil, extra(available), h.m, extra(func(host xmpp.Host) {
+	h.House = routertest.Open(t, router.Config{}, routertest.Available(), h.m, routertest.Module(func(host xmpp.Host) {
 		host.Identity(xmpp.ToHost, xmpp.Identity{Category: "server", Type: "im", Name: "doorway"})
 		host.Feature(xmpp.ToHost, "b:host", "both")
 		host.Feature(xmpp.ToDomain, "a:domain", "both")
@@ -47,70 +49,72 @@ func start(t *testing.T, bytes int) *house {
 }
 
 // asked returns the id of the request that has come to a client, "" without one.
-func (c *client) asked(node string) string {
-	c.Helper()
+func asked(c *routertest.Client, node string) string {
+	c.House.T.Helper()
 	id := ""
-	for _, st := range c.got {
+	for _, st := range c.Take() {
 		q, ok := st.Child("http://jabber.org/protocol/disco#info", "query")
-		if ok && st.Type == "get" && st.From.String() == home && st.To == c.s.JID() {
+		if ok && st.Type == "get" && st.From.String() == routertest.Domain && st.To == c.Session.JID() {
 			if id != "" {
-				c.Error("asked twice")
+				c.House.T.Error("asked twice")
 			}
 			if id = st.ID; q.Attr("node") != node {
-				c.Errorf("asked for node %s", q.Attr("node"))
+				c.House.T.Errorf("asked for node %s", q.Attr("node"))
 			}
 		}
 	}
-	c.got = nil
 	return id
 }
 
-func (c *client) exodus(ver string) string { return c.asked("http://code.google.com/p/exodus#" + ver) }
-
-func (c *client) answers(id, inner string) {
-	c.Helper()
-	c.send("<iq type='result' id='" + id + "' to='" + home + "'><query xmlns='http://jabber.org/protocol/disco#info'>" + inner + "</query></iq>")
+func exodus(c *routertest.Client, ver string) string {
+	c.House.T.Helper()
+	return asked(c, "http://code.google.com/p/exodus#"+ver)
 }
 
-func (h *house) has(c *client, f string) bool { return h.m.Has(c.s.JID(), f) }
+func answers(c *routertest.Client, id, inner string) {
+	c.House.T.Helper()
+	c.Say("<iq type='result' id='" + id + "' to='" + routertest.Domain + "'><query xmlns='http://jabber.org/protocol/disco#info'>" + inner + "</query></iq>")
+}
+
+func (h *house) has(c *routertest.Client, f string) bool { return h.m.Has(c.Session.JID(), f) }
 
 func TestLearn(t *testing.T) {
 	h := start(t, 0)
-	a := h.login(alice+"/1", says("sha-1", simple))
+	a := h.Login(alice+"/1", says("sha-1", simple))
 	if h.has(a, muc) {
 		t.Error("known before it is asked")
 	}
-	id := a.exodus(simple)
+	id := exodus(a, simple)
 	if id == "" {
 		t.Fatal("not asked")
 	}
 	// A second one with the same hash waits for the first one's answer.
-	b := h.login(bob+"/2", says("sha-1", simple))
-	if b.exodus(simple) != "" {
+	b := h.Login(bob+"/2", says("sha-1", simple))
+	if exodus(b, simple) != "" {
 		t.Error("asked though another is")
 	}
-	b.answers(id, "<feature var='evil'/>") // not asked: of no effect
-	a.answers(id, feature)
-	for _, c := range []*client{a, b} {
+	answers(b, id, "<feature var='evil'/>") // not asked: of no effect
+	answers(a, id, feature)
+	for _, c := range []*routertest.Client{a, b} {
 		if !h.has(c, muc) || h.has(c, "evil") || h.has(c, "x") {
-			t.Errorf("%s: features are wrong", c.s.JID())
+			t.Errorf("%s: features are wrong", c.Session.JID())
 		}
 	}
 	if got := strings.Join(h.told, " "); got != "1 2" {
 		t.Errorf("told of %s", got)
 	}
 	// From now on nobody is asked.
-	c := h.login(bob+"/3", says("sha-1", simple), says("sha-1", simple))
-	if c.exodus(simple) != "" || !h.has(c, muc) || len(h.told) != 3 {
+	c := h.Login(bob+"/3", says("sha-1", simple), says("sha-1", simple))
+	if exodus(c, simple) != "" || !h.has(c, muc) || len(h.told) != 3 {
 		t.Errorf("asked again, or not known: %v", h.told)
 	}
-	a.send("<presence/>")
-	c.send("<presence type='unavailable'/>")
+	a.Say("<presence/>")
+	c.Say("<presence type='unavailable'/>")
 	if h.has(a, muc) || h.has(c, muc) || h.m.Has(jid.MustParse(alice+"/none"), muc) || h.m.Has(jid.MustParse(alice), muc) {
 		t.Error("known without caps")
 	}
-	a.send("<presence to='" + bob + "/2'><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='n' ver='new'/></presence>")
-	if a.asked("n#new") != "" {
+	a.Say("<presence to='" + bob + "/2'><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='n' ver='new'/></presence>")
+	if asked(a, "n#new") != "" {
 		t.Error("asked because of directed presence")
 	}
 }
@@ -120,13 +124,13 @@ func TestLearn(t *testing.T) {
 func TestWrongAnswer(t *testing.T) {
 	for _, wrong := range []string{"<feature var='evil'/>", feature + "<feature var='evil'/>", feature + feature + "<feature var='evil'/>"} {
 		h := start(t, 0)
-		liar, a, b := h.login(alice+"/liar", says("sha-1", simple)), h.login(bob+"/1", says("sha-1", simple)), h.login(bob+"/2", says("sha-1", simple))
-		liar.answers(liar.exodus(simple), wrong)
+		liar, a, b := h.Login(alice+"/liar", says("sha-1", simple)), h.Login(bob+"/1", says("sha-1", simple)), h.Login(bob+"/2", says("sha-1", simple))
+		answers(liar, exodus(liar, simple), wrong)
 		if !h.has(liar, "evil") || h.has(a, "evil") || h.has(b, "evil") {
 			t.Error("a wrong answer holds for others, or not for its sender")
 		}
-		a.send("<iq type='error' id='" + a.exodus(simple) + "' to='" + home + "'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>")
-		b.answers(b.exodus(simple), feature)
+		a.Say("<iq type='error' id='" + exodus(a, simple) + "' to='" + routertest.Domain + "'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>")
+		answers(b, exodus(b, simple), feature)
 		if !h.has(a, muc) || !h.has(b, muc) || !h.has(liar, muc) || h.has(liar, "evil") {
 			t.Error("a right answer does not hold for all who use the hash")
 		}
@@ -137,12 +141,12 @@ func TestWrongAnswer(t *testing.T) {
 func TestUnknownHash(t *testing.T) {
 	for _, hash := range []string{"", "md5", "sha-3"} {
 		h := start(t, 0)
-		for _, c := range []*client{h.login(alice+"/1", says(hash, simple)), h.login(alice+"/2", says(hash, simple))} {
-			id := c.exodus(simple)
+		for _, c := range []*routertest.Client{h.Login(alice+"/1", says(hash, simple)), h.Login(alice+"/2", says(hash, simple))} {
+			id := exodus(c, simple)
 			if id == "" {
 				t.Fatalf("%q: not asked", hash)
 			}
-			if c.answers(id, feature); !h.has(c, muc) {
+			if answers(c, id, feature); !h.has(c, muc) {
 				t.Errorf("%q: not believed", hash)
 			}
 		}
@@ -151,21 +155,21 @@ func TestUnknownHash(t *testing.T) {
 
 func TestAskedOneLeaves(t *testing.T) {
 	h := start(t, 0)
-	a, b, c := h.login(alice+"/a", says("sha-1", simple)), h.login(alice+"/b", says("sha-1", simple)), h.login(alice+"/c", says("sha-1", simple))
-	d := h.login(alice+"/d", says("sha-1", simple))
-	if a.exodus(simple) == "" {
+	a, b, c := h.Login(alice+"/a", says("sha-1", simple)), h.Login(alice+"/b", says("sha-1", simple)), h.Login(alice+"/c", says("sha-1", simple))
+	d := h.Login(alice+"/d", says("sha-1", simple))
+	if exodus(a, simple) == "" {
 		t.Fatal("not asked")
 	}
-	b.s.Unbind(context.Background(), nil)
-	a.s.Unbind(context.Background(), nil)
-	if c.exodus(simple) == "" {
+	b.Leave()
+	a.Leave()
+	if exodus(c, simple) == "" {
 		t.Fatal("the next one was not asked")
 	}
-	c.send(says("sha-1", "another")) // an update of its features
-	if c.exodus("another") == "" {
+	c.Say(says("sha-1", "another")) // an update of its features
+	if exodus(c, "another") == "" {
 		t.Error("not asked for the new hash")
 	}
-	d.answers(d.exodus(simple), feature)
+	answers(d, exodus(d, simple), feature)
 	if !h.has(d, muc) || h.has(c, muc) {
 		t.Error("not known")
 	}
@@ -174,29 +178,23 @@ func TestAskedOneLeaves(t *testing.T) {
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, 0)
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- h.m.Run(ctx) }()
-		a, b := h.login(alice+"/a", says("sha-1", simple)), h.login(alice+"/b", says("sha-1", simple))
-		first := a.exodus(simple)
+		defer h.Go(h.m.Run)()
+		a, b := h.Login(alice+"/a", says("sha-1", simple)), h.Login(alice+"/b", says("sha-1", simple))
+		first := exodus(a, simple)
 		<-time.After(2 * time.Minute)
 		synctest.Wait()
-		if b.exodus(simple) == "" {
+		if exodus(b, simple) == "" {
 			t.Error("the next one was not asked")
 		}
 		<-time.After(2 * time.Minute)
 		synctest.Wait()
-		c := h.login(alice+"/c", says("sha-1", simple))
-		if c.exodus(simple) == "" {
+		c := h.Login(alice+"/c", says("sha-1", simple))
+		if exodus(c, simple) == "" {
 			t.Error("nobody is asked any more")
 		}
-		a.answers(first, feature) // better late
+		answers(a, first, feature) // better late
 		if !h.has(a, muc) || !h.has(c, muc) {
 			t.Error("a late answer does not count")
-		}
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
 		}
 	})
 }
@@ -204,13 +202,13 @@ func TestSilence(t *testing.T) {
 // TestBound: the cache stays small, and keeps what is in use.
 func TestBound(t *testing.T) {
 	h := start(t, 20_000)
-	c := h.login(alice + "/c")
+	c := h.Login(alice + "/c")
 	ask := func(n int) bool {
 		inner := fmt.Sprintf("<feature var='f%d%s'/>", n, strings.Repeat("x", 900))
-		c.send(says("sha-1", caps.Ver(inner)))
-		id := c.exodus(caps.Ver(inner))
+		c.Say(says("sha-1", caps.Ver(inner)))
+		id := exodus(c, caps.Ver(inner))
 		if id != "" {
-			c.answers(id, inner)
+			answers(c, id, inner)
 		}
 		return id != ""
 	}
@@ -233,16 +231,16 @@ func TestBound(t *testing.T) {
 // TestServer: the hash in the stream features is that of the disco#info answer.
 func TestServer(t *testing.T) {
 	h := start(t, 0)
-	a := h.login(alice + "/a")
+	a := h.Login(alice + "/a")
 	var offer string
-	for _, f := range h.r.StreamFeatures() {
+	for _, f := range h.Router.StreamFeatures() {
 		offer = f.Offer(nil)
 	}
 	want := caps.Ver("<identity category='server' type='im' name='doorway'/><feature var='b:host'/><feature var='both'/><feature var='a:domain'/><feature var='http://jabber.org/protocol/caps'/>")
 	if offer != "<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:doorway' ver='"+want+"'/>" {
 		t.Errorf("offered %s, want %s", offer, want)
 	}
-	got := a.ask("get", home, "<query xmlns='http://jabber.org/protocol/disco#info' node='urn:doorway#"+want+"'/>")
+	got := a.Ask("get", routertest.Domain, "<query xmlns='http://jabber.org/protocol/disco#info' node='urn:doorway#"+want+"'/>")
 	st, err := stanza.Parse("<iq>" + got + "</iq>")
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +253,7 @@ func TestServer(t *testing.T) {
 	if q.Attr("node") != "urn:doorway#"+want || caps.Ver(inner) != want {
 		t.Errorf("answered %s", got)
 	}
-	if got := a.ask("get", home, "<query xmlns='http://jabber.org/protocol/disco#info' node='urn:doorway#old'/>"); got != "service-unavailable" {
+	if got := a.Ask("get", routertest.Domain, "<query xmlns='http://jabber.org/protocol/disco#info' node='urn:doorway#old'/>"); got != "service-unavailable" {
 		t.Errorf("another node goes to disco: %s", got)
 	}
 }
