@@ -7,10 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/blocking"
 	"doorway/xmpp/mod/presence"
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 )
 
 const (
@@ -65,64 +66,55 @@ func (friends) Remove(context.Context, jid.JID, jid.JID) error                  
 
 // house is a server with presence and a gateway.
 type house struct {
-	*office
+	*routertest.House
 	m    *blocking.Module
-	peer *gateway
+	peer *routertest.Peer
 }
 
 // gateway keeps what it gets, a line each.
-type gateway struct{ got []string }
-
-func (g *gateway) Handle(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
-	g.got = append(g.got, strings.TrimSpace(fmt.Sprintf("%s %s %s > %s", d.Stanza.Kind, d.Stanza.Type, d.Stanza.From, d.Stanza.To)))
-	return xmpp.Done, nil
-}
-
-func start(t *testing.T, store *memory, f friends) *house {
+func start(t *testing.T, store *routertest.Store, f friends) *house {
 	t.Helper()
-	h := &house{m: blocking.New(f), peer: &gateway{}}
-	h.office = open(t, store, h.m, presence.New(h.m.Subscriptions()))
-	if err := h.r.Domain(xmpp.Domain{Name: "peer.example", Handler: h.peer}); err != nil {
-		t.Fatal(err)
-	}
+	h := &house{m: blocking.New(f)}
+	h.House = routertest.Open(t, router.Config{Store: store}, h.m, presence.New(h.m.Subscriptions()))
+	h.peer = h.Component("peer.example")
 	return h
 }
 
-func (c *client) expect(what, got, want string) {
-	c.Helper()
+func expect(t testing.TB, what, got, want string) {
+	t.Helper()
 	if got != want {
-		c.Errorf("%s: %s, want %s", what, got, want)
+		t.Errorf("%s: %s, want %s", what, got, want)
 	}
 }
 
 func TestList(t *testing.T) {
-	h := start(t, nil, nil)
-	desk, phone, deaf := h.login(alice+"/desk"), h.login(alice+"/phone"), h.login(alice+"/deaf")
-	for _, c := range []*client{desk, phone} {
-		c.expect("empty list", c.ask("get", "", list), list)
+	h := start(t, routertest.NewStore(), nil)
+	desk, phone, deaf := h.Login(alice+"/desk"), h.Login(alice+"/phone"), h.Login(alice+"/deaf")
+	for _, c := range []*routertest.Client{desk, phone} {
+		expect(t, "empty list", c.Ask("get", "", list), list)
 	}
-	desk.expect("block", desk.ask("set", "", change("block", "Mallory@Spam.example", bob)), "")
+	expect(t, "block", desk.Ask("set", "", change("block", "Mallory@Spam.example", bob)), "")
 	push := "<block xmlns='urn:xmpp:blocking'><item jid='mallory@spam.example'/><item jid='bob@office.example'/></block>"
-	desk.want("push", "set block1 "+alice+" > "+alice+"/desk "+push)
-	phone.want("push", "set block2 "+alice+" > "+alice+"/phone "+push)
-	deaf.want("has not asked for the list")
-	desk.expect("list", deaf.ask("get", alice, list),
+	desk.Want("push", "set block1 "+alice+" > "+alice+"/desk "+push)
+	phone.Want("push", "set block2 "+alice+" > "+alice+"/phone "+push)
+	deaf.Want("has not asked for the list")
+	expect(t, "list", deaf.Ask("get", alice, list),
 		"<blocklist xmlns='urn:xmpp:blocking'><item jid='bob@office.example'/><item jid='mallory@spam.example'/></blocklist>")
-	desk.expect("unblock one", desk.ask("set", "", change("unblock", bob)), "")
-	phone.want("push", "set block4 "+alice+" > "+alice+"/phone <unblock xmlns='urn:xmpp:blocking'><item jid='bob@office.example'/></unblock>")
-	desk.expect("block", desk.ask("set", "", change("block", bob)), "")
-	phone.recv()
-	desk.expect("unblock all", desk.ask("set", "", change("unblock")), "")
-	phone.want("push", "set blocka "+alice+" > "+alice+"/phone <unblock xmlns='urn:xmpp:blocking'/>")
-	desk.expect("empty list", desk.ask("get", "", list), list)
-	if len(h.store.rows) != 0 {
-		t.Errorf("left on disk: %v", h.store.rows)
+	expect(t, "unblock one", desk.Ask("set", "", change("unblock", bob)), "")
+	phone.Want("push", "set block4 "+alice+" > "+alice+"/phone <unblock xmlns='urn:xmpp:blocking'><item jid='bob@office.example'/></unblock>")
+	expect(t, "block", desk.Ask("set", "", change("block", bob)), "")
+	phone.Recv()
+	expect(t, "unblock all", desk.Ask("set", "", change("unblock")), "")
+	phone.Want("push", "set blocka "+alice+" > "+alice+"/phone <unblock xmlns='urn:xmpp:blocking'/>")
+	expect(t, "empty list", desk.Ask("get", "", list), list)
+	if len(h.Store.Rows()) != 0 {
+		t.Errorf("left on disk: %v", h.Store.Rows())
 	}
 }
 
 func TestErrors(t *testing.T) {
-	h := start(t, nil, nil)
-	a := h.login(alice + "/desk")
+	h := start(t, routertest.NewStore(), nil)
+	a := h.Login(alice + "/desk")
 	for _, c := range []struct{ typ, to, payload, want string }{
 		{"set", "", change("block"), "bad-request"},
 		{"set", "", "<block xmlns='urn:xmpp:blocking'><thing/></block>", "bad-request"},
@@ -138,54 +130,54 @@ func TestErrors(t *testing.T) {
 		{"set", bob, change("unblock"), "forbidden"},
 		{"set", "nobody@office.example", change("unblock"), "forbidden"},
 	} {
-		a.expect(c.typ+" "+c.payload, a.ask(c.typ, c.to, c.payload), c.want)
+		expect(t, c.typ+" "+c.payload, a.Ask(c.typ, c.to, c.payload), c.want)
 	}
-	a.expect("nothing changed", a.ask("get", "", list), list)
+	expect(t, "nothing changed", a.Ask("get", "", list), list)
 	many := make([]string, 600)
 	for i := range many {
 		many[i] = fmt.Sprintf("user%d@spam.example", i)
 	}
-	a.expect("600", a.ask("set", "", change("block", many...)), "")
+	expect(t, "600", a.Ask("set", "", change("block", many...)), "")
 	for i := range many {
 		many[i] = fmt.Sprintf("user%d@more.example", i)
 	}
-	a.expect("1200", a.ask("set", "", change("block", many...)), "resource-constraint")
-	a.expect("a domain instead", a.ask("set", "", change("block", "more.example")), "")
-	h.store.fail = errors.New("disk full")
-	a.expect("disk full", a.ask("set", "", change("block", bob)), "internal-server-error")
-	h.store.fail = nil
+	expect(t, "1200", a.Ask("set", "", change("block", many...)), "resource-constraint")
+	expect(t, "a domain instead", a.Ask("set", "", change("block", "more.example")), "")
+	h.Store.Fail(errors.New("disk full"))
+	expect(t, "disk full", a.Ask("set", "", change("block", bob)), "internal-server-error")
+	h.Store.Fail(nil)
 	if h.m.Blocked(jid.MustParse(alice), jid.MustParse(bob)) || !h.m.Blocked(jid.MustParse(alice), jid.MustParse("user7@spam.example")) {
 		t.Error("what the disk has refused holds, or what it has does not")
 	}
 }
 
 func TestMatching(t *testing.T) {
-	h := start(t, nil, nil)
-	a := h.login(alice + "/desk")
-	a.expect("block", a.ask("set", "", change("block", "one@a.example/x", "two@a.example", "b.example", "c.example/x", home)), "")
+	h := start(t, routertest.NewStore(), nil)
+	a := h.Login(alice + "/desk")
+	expect(t, "block", a.Ask("set", "", change("block", "one@a.example/x", "two@a.example", "b.example", "c.example/x", routertest.Domain)), "")
 	for j, want := range map[string]bool{
 		"one@a.example/x": true, "one@a.example/y": false, "one@a.example": false,
 		"two@a.example": true, "two@a.example/z": true, "a.example": false,
 		"b.example": true, "b.example/z": true, "x@b.example": true, "x@sub.b.example/y": true, "notb.example": false,
 		"c.example/x": true, "c.example/y": false, "c.example": false, "u@c.example/x": false,
-		bob: true, home: false, alice: false, alice + "/desk": false,
+		bob: true, routertest.Domain: false, alice: false, alice + "/desk": false,
 	} {
-		if got := h.m.Blocked(a.s.JID(), jid.MustParse(j)); got != want {
+		if got := h.m.Blocked(a.Session.JID(), jid.MustParse(j)); got != want {
 			t.Errorf("%s: %v", j, got)
 		}
 	}
 	// The server goes on to answer although its domain is blocked.
-	a.expect("unblock", a.ask("set", home, change("unblock")), "service-unavailable")
-	a.expect("unblock", a.ask("set", "", change("unblock")), "")
+	expect(t, "unblock", a.Ask("set", routertest.Domain, change("unblock")), "service-unavailable")
+	expect(t, "unblock", a.Ask("set", "", change("unblock")), "")
 }
 
 // TestFromBlocked: the user seems to be offline (XEP-0191 §4.2).
 func TestFromBlocked(t *testing.T) {
-	h := start(t, nil, nil)
-	a := h.login(alice+"/desk", "<presence/>")
-	a.expect("block", a.ask("set", "", change("block", bob)), "")
-	a.recv()
-	b := h.login(bob + "/desk")
+	h := start(t, routertest.NewStore(), nil)
+	a := h.Login(alice+"/desk", "<presence/>")
+	expect(t, "block", a.Ask("set", "", change("block", bob)), "")
+	a.Recv()
+	b := h.Login(bob + "/desk")
 	for _, to := range []string{alice, alice + "/desk"} {
 		for _, x := range []struct{ xml, want string }{
 			{"<message type='chat'%s><body>x</body></message>", "service-unavailable"},
@@ -202,128 +194,118 @@ func TestFromBlocked(t *testing.T) {
 			{"<presence type='probe'%s/>", ""},
 			{"<presence type='unavailable'%s/>", ""},
 		} {
-			b.send(fmt.Sprintf(x.xml, " to='"+to+"'"))
-			if got := strings.Join(b.recv(), "\n"); x.want == "" && got != "" || !strings.HasSuffix(got, x.want) {
+			b.Say(fmt.Sprintf(x.xml, " to='"+to+"'"))
+			if got := strings.Join(b.Recv(), "\n"); x.want == "" && got != "" || !strings.HasSuffix(got, x.want) {
 				t.Errorf("%s to %s: %q, want %q", x.xml, to, got, x.want)
 			}
 		}
 	}
-	a.want("nothing")
-	a.expect("unblock", a.ask("set", "", change("unblock", bob)), "")
-	b.send("<message type='chat' to='" + alice + "'><body>x</body></message>")
-	a.want("again", "chat "+bob+"/desk > "+alice+" <body>x</body>")
+	a.Want("nothing")
+	expect(t, "unblock", a.Ask("set", "", change("unblock", bob)), "")
+	b.Say("<message type='chat' to='" + alice + "'><body>x</body></message>")
+	a.Want("again", "chat "+bob+"/desk > "+alice+" <body>x</body>")
 }
 
 // TestSameWords: a blocked sender hears what one hears of somebody offline.
 func TestSameWords(t *testing.T) {
-	h := start(t, nil, nil)
-	a := h.login(alice + "/desk")
-	b := h.login(bob + "/desk")
+	h := start(t, routertest.NewStore(), nil)
+	a := h.Login(alice + "/desk")
+	b := h.Login(bob + "/desk")
 	words := func() (all []string) {
-		b.send("<message type='chat' to='"+alice+"'><body>x</body></message>", "<iq type='get' id='1' to='"+alice+"'><q xmlns='u'/></iq>")
-		for _, st := range b.got {
+		b.Say("<message type='chat' to='"+alice+"'><body>x</body></message>", "<iq type='get' id='1' to='"+alice+"'><q xmlns='u'/></iq>")
+		for _, st := range b.All() {
 			all = append(all, st.String())
 		}
-		b.recv()
+		b.Recv()
 		return all
 	}
 	before := words()
-	a.expect("block", a.ask("set", "", change("block", bob)), "")
+	expect(t, "block", a.Ask("set", "", change("block", bob)), "")
 	if after := words(); strings.Join(before, "\n") != strings.Join(after, "\n") {
 		t.Errorf("offline:\n%s\nblocked:\n%s", before, after)
 	}
 }
 
 func TestToBlocked(t *testing.T) {
-	h := start(t, nil, nil)
-	a, b := h.login(alice+"/desk"), h.login(bob+"/desk", "<presence/>")
-	b.recv()
-	a.expect("block", a.ask("set", "", change("block", bob, "peer.example")), "")
+	h := start(t, routertest.NewStore(), nil)
+	a, b := h.Login(alice+"/desk"), h.Login(bob+"/desk", "<presence/>")
+	b.Recv()
+	expect(t, "block", a.Ask("set", "", change("block", bob, "peer.example")), "")
 	for _, to := range []string{bob, bob + "/desk", far} {
 		for _, xml := range []string{
 			"<message type='chat' id='e' to='" + to + "'><body>x</body></message>",
 			"<iq type='get' id='e' to='" + to + "'><q xmlns='u'/></iq>",
 			"<presence id='e' to='" + to + "'/>",
 		} {
-			a.send(xml)
-			a.want("refused", "error e "+to+" > "+alice+"/desk "+blocked)
+			a.Say(xml)
+			a.Want("refused", "error e "+to+" > "+alice+"/desk "+blocked)
 		}
-		a.send("<presence type='subscribe' id='e' to='" + to + "'/>")
-		a.want("refused", "error e "+to+" > "+alice+"/desk "+blocked)
-		a.send("<iq type='result' id='e' to='"+to+"'/>", "<message type='error' to='"+to+"'/>")
-		a.want("never answered")
+		a.Say("<presence type='subscribe' id='e' to='" + to + "'/>")
+		a.Want("refused", "error e "+to+" > "+alice+"/desk "+blocked)
+		a.Say("<iq type='result' id='e' to='"+to+"'/>", "<message type='error' to='"+to+"'/>")
+		a.Want("never answered")
 	}
-	b.want("nothing")
-	if len(h.peer.got) > 0 {
-		t.Errorf("the gateway got %v", h.peer.got)
-	}
+	b.Want("nothing")
+	h.peer.Want("nothing")
 }
 
 // TestPresence: blocking looks like going offline, unblocking like coming back.
 func TestPresence(t *testing.T) {
-	h := start(t, nil, friends{alice, bob, carol, far})
-	b, c := h.login(bob+"/desk", "<presence/>"), h.login(carol+"/desk", "<presence/>")
-	a := h.login(alice+"/desk", "<presence><show>away</show></presence>")
-	a.login(alice + "/silent")
-	for _, x := range []*client{a, b, c} {
-		x.recv()
+	h := start(t, routertest.NewStore(), friends{alice, bob, carol, far})
+	b, c := h.Login(bob+"/desk", "<presence/>"), h.Login(carol+"/desk", "<presence/>")
+	a := h.Login(alice+"/desk", "<presence><show>away</show></presence>")
+	h.Login(alice + "/silent")
+	for _, x := range []*routertest.Client{a, b, c} {
+		x.Recv()
 	}
-	h.peer.got = nil
-	a.expect("block", a.ask("set", "", change("block", bob, "peer.example")), "")
-	b.want("gone", "unavailable "+alice+"/desk > "+bob)
-	c.want("nothing")
-	if got := strings.Join(h.peer.got, ", "); got != "presence unavailable alice@office.example/desk > far@peer.example" {
-		t.Errorf("the gateway got %s", got)
-	}
-	h.peer.got = nil
-	a.expect("block again", a.ask("set", "", change("block", bob+"/desk")), "")
-	b.want("nothing new")
+	h.peer.Recv()
+	expect(t, "block", a.Ask("set", "", change("block", bob, "peer.example")), "")
+	b.Want("gone", "unavailable "+alice+"/desk > "+bob)
+	c.Want("nothing")
+	h.peer.Want("gone", "unavailable "+alice+"/desk > "+far)
+	expect(t, "block again", a.Ask("set", "", change("block", bob+"/desk")), "")
+	b.Want("nothing new")
 
 	// While blocked: no presence either way, also when one of them logs in.
-	a.recv()
-	a.send("<presence><show>dnd</show></presence>")
-	a.recv()
-	b.send("<presence><show>xa</show></presence>")
-	b.recv()
-	c.recv()
-	b2 := h.login(bob+"/phone", "<presence/>")
-	for _, line := range b2.recv() {
+	a.Recv()
+	a.Say("<presence><show>dnd</show></presence>")
+	a.Recv()
+	b.Say("<presence><show>xa</show></presence>")
+	b.Recv()
+	c.Recv()
+	b2 := h.Login(bob+"/phone", "<presence/>")
+	for _, line := range b2.Recv() {
 		if strings.Contains(line, alice) {
 			t.Errorf("bob's phone got %s", line)
 		}
 	}
-	a2 := h.login(alice+"/phone", "<presence/>")
-	for _, line := range append(a2.recv(), a.recv()...) {
+	a2 := h.Login(alice+"/phone", "<presence/>")
+	for _, line := range append(a2.Recv(), a.Recv()...) {
 		if strings.Contains(line, bob) || strings.Contains(line, far) {
 			t.Errorf("alice got %s", line)
 		}
 	}
-	a2.send("<presence type='unavailable'/>")
-	b.recv() // bob's own phone
-	if len(h.peer.got) > 0 {
-		for _, l := range h.peer.got {
-			if strings.Contains(l, alice) {
-				t.Errorf("the gateway got %s", l)
-			}
+	a2.Say("<presence type='unavailable'/>")
+	b.Recv() // bob's own phone
+	for _, l := range h.peer.Recv() {
+		if strings.Contains(l, alice) {
+			t.Errorf("the gateway got %s", l)
 		}
 	}
-	h.peer.got = nil
-	a.recv()
-	a.expect("unblock", a.ask("set", "", change("unblock")), "")
-	b.want("back", "presence "+alice+"/desk > "+bob+" <show>dnd</show>")
-	b2.want("back", "presence "+alice+"/desk > "+bob+" <show>dnd</show>")
-	a.want("bob again", "presence "+bob+"/desk > "+alice+" <show>xa</show>", "presence "+bob+"/phone > "+alice)
-	if got := strings.Join(h.peer.got, ", "); got != "presence  alice@office.example/desk > far@peer.example, presence probe alice@office.example > far@peer.example" {
-		t.Errorf("the gateway got %s", got)
-	}
+	a.Recv()
+	expect(t, "unblock", a.Ask("set", "", change("unblock")), "")
+	b.Want("back", "presence "+alice+"/desk > "+bob+" <show>dnd</show>")
+	b2.Want("back", "presence "+alice+"/desk > "+bob+" <show>dnd</show>")
+	a.Want("bob again", "presence "+bob+"/desk > "+alice+" <show>xa</show>", "presence "+bob+"/phone > "+alice)
+	h.peer.Want("back", "presence "+alice+"/desk > "+far+" <show>dnd</show>", "probe "+alice+" > "+far)
 }
 
 // TestRestart: lists are there again, and go with the account.
 func TestRestart(t *testing.T) {
-	store := &memory{}
+	store := routertest.NewStore()
 	h := start(t, store, nil)
-	a := h.login(alice + "/desk")
-	a.expect("block", a.ask("set", "", change("block", bob, "spam.example")), "")
+	a := h.Login(alice + "/desk")
+	expect(t, "block", a.Ask("set", "", change("block", bob, "spam.example")), "")
 	if err := store.Table("blocking").Write(map[string]any{carol: "not a list"}); err != nil {
 		t.Fatal(err)
 	}
@@ -334,14 +316,16 @@ func TestRestart(t *testing.T) {
 	if err := h.m.Purge(jid.MustParse(alice)); err != nil {
 		t.Fatal(err)
 	}
-	if h.m.Blocked(jid.MustParse(alice), jid.MustParse(bob)) || len(store.rows) != 1 {
-		t.Errorf("left: %v", store.rows)
+	if h.m.Blocked(jid.MustParse(alice), jid.MustParse(bob)) || store.Len() != 1 {
+		t.Errorf("left: %v", store.Rows())
 	}
 }
 
 func BenchmarkBlocked(b *testing.B) {
 	m := blocking.New(nil)
-	open(b, &memory{rows: map[string][]byte{"blocking/" + alice: []byte(`{"v":1,"jids":["spam.example"]}`)}}, m)
+	store := routertest.NewStore()
+	store.Put("blocking", alice, `{"v":1,"jids":["spam.example"]}`)
+	routertest.Open(b, router.Config{Store: store}, m)
 	u, o := jid.MustParse(alice), jid.MustParse("someone@chat.sub.example/phone")
 	b.ReportAllocs()
 	for b.Loop() {
