@@ -18,6 +18,7 @@ func runSMSSend(ctx context.Context, a *app, args []string) error {
 	fs := newFlags("sms send")
 	t.flags(fs)
 	urgent := fs.Bool("urgent", false, "an alarm: before chat, for an hour at most")
+	flash := fs.Bool("flash", false, "shown on the phone's screen at once and not kept there")
 	key := fs.String("key", "", "idempotency key: the same key within 48 hours is not sent again")
 	from := fs.String("from", "", "the account that speaks; answers go there")
 	rest, err := parse(fs, args, 2, 2)
@@ -33,7 +34,7 @@ func runSMSSend(ctx context.Context, a *app, args []string) error {
 		text = strings.TrimRight(string(b), "\n")
 	}
 	var sent control.SMSSent
-	req := control.SMSSend{To: rest[0], Text: text, Urgent: *urgent, Key: *key, Sender: *from}
+	req := control.SMSSend{To: rest[0], Text: text, Urgent: *urgent, Flash: *flash, Key: *key, Sender: *from}
 	if err := t.call(ctx, "sms.send", req, &sent); err != nil {
 		return err
 	}

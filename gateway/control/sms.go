@@ -17,7 +17,8 @@ type SMSSend struct {
 	Text   string `json:"text"`
 	Sender string `json:"sender,omitempty"` // the account that speaks, "" for the box itself
 	Urgent bool   `json:"urgent,omitempty"`
-	Key    string `json:"key,omitempty"` // idempotency key
+	Flash  bool   `json:"flash,omitempty"` // shown at once, not kept by the phone
+	Key    string `json:"key,omitempty"`   // idempotency key
 }
 
 // SMSSent is the answer of sms.send.
@@ -42,7 +43,7 @@ type SMSText struct {
 // SMS registers sms.send, list and show.
 func SMS(s *Server, n *sms.Network, q *queue.Queue, domain string) {
 	Handle(s, "sms.send", func(ctx context.Context, r SMSSend) (SMSSent, error) {
-		m := transports.Message{To: transports.ContactID(r.To), Body: r.Text, Urgent: r.Urgent, Key: r.Key}
+		m := transports.Message{To: transports.ContactID(r.To), Body: r.Text, Urgent: r.Urgent, Flash: r.Flash, Key: r.Key}
 		if r.Sender != "" {
 			local, err := localpart(r.Sender, domain)
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"doorway/modem/pdu"
 	"doorway/transports"
 )
 
@@ -20,6 +21,7 @@ type journal struct {
 	Origin   string           `json:"origin,omitempty"`
 	Body     string           `json:"body"`
 	Urgent   bool             `json:"urgent,omitempty"`
+	Flash    bool             `json:"flash,omitempty"`
 	Ref      uint16           `json:"ref,omitempty"` // concatenation reference (3GPP TS 23.040 §9.2.3.24.8), kept for all attempts
 	Alphabet string           `json:"alphabet"`
 	Deadline time.Time        `json:"deadline"`
@@ -75,6 +77,14 @@ func decodeJournal(b []byte) (*journal, error) {
 		return nil, fmt.Errorf("read journal: no parts")
 	}
 	return &j, nil
+}
+
+// class is the message class of all parts (3GPP TS 23.038 §4).
+func (j *journal) class() pdu.Class {
+	if j.Flash {
+		return pdu.Flash
+	}
+	return pdu.NoClass
 }
 
 // out reports that the part has certainly or possibly left.
@@ -166,6 +176,7 @@ type Chain struct {
 	Body     string            `json:"body"`
 	Alphabet string            `json:"alphabet"` // "GSM 7-bit" or "UCS-2"
 	Urgent   bool              `json:"urgent,omitempty"`
+	Flash    bool              `json:"flash,omitempty"` // class 0: shown at once, not kept
 	State    transports.State  `json:"state"`
 	Text     string            `json:"text,omitempty"` // one sentence on the state
 	Created  time.Time         `json:"created"`
@@ -198,7 +209,7 @@ func (n *Network) Describe(job transports.Job) (Chain, error) {
 		return Chain{}, fmt.Errorf("describe job %d: %w", job.ID, err)
 	}
 	c := Chain{ID: job.ID, Ref: refOf(job.ID), To: j.To, Sender: j.Sender, Body: j.Body, Alphabet: j.Alphabet,
-		Urgent: j.Urgent, State: job.State, Text: job.Error, Created: job.Created, Deadline: j.Deadline,
+		Urgent: j.Urgent, Flash: j.Flash, State: job.State, Text: job.Error, Created: job.Created, Deadline: j.Deadline,
 		Attempts: job.Attempts, Steps: job.History}
 	if job.State == transports.RetryWait {
 		c.Next = job.NotBefore

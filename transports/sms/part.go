@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"doorway/modem"
+	"doorway/modem/pdu"
 	"doorway/transports"
 )
 
@@ -21,9 +22,14 @@ func (d *delivery) part(ctx context.Context, i int) step {
 		}
 		if e == nil {
 			d.u.answered(false, d.s.env.Now())
+			d.u.outage(d.j.To, nil, d.s.env.Now())
 			return d.accepted(i)
 		}
 		d.last = e
+		if until := d.u.outage(d.j.To, e, d.s.env.Now()); !until.IsZero() {
+			d.s.env.Log.Warn("sms modem paused, the network takes nothing", "comp", "sms", "net", d.u.name, "until", until, "err", e)
+			d.s.tellStatus()
+		}
 		if p.Class == string(e.Class) {
 			p.Seen++
 		} else {
@@ -91,7 +97,8 @@ func (d *delivery) attempt(ctx context.Context, i int) *modem.SendError {
 	sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(inFlight, cancel) })()
-	mr, err := d.u.m.Send(sctx, p.TPDU, onAir)
+	// What had to wait is valid for the rest of its time only (3GPP TS 23.040 §9.2.3.12).
+	mr, err := d.u.m.Send(sctx, pdu.SetValidity(p.TPDU, j.Deadline.Sub(d.s.env.Now())), onAir)
 	if err == nil {
 		p.MR = int(mr)
 		return nil

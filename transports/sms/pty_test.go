@@ -54,8 +54,10 @@ func newLine(t *testing.T) *line {
 }
 
 // driver starts the real driver on the line.
-func (l *line) driver() (p *tap, stop func()) {
-	p = &tap{Driver: modem.New(modem.Config{Name: "gsm0", Device: l.path, LockDir: l.locks, Timeouts: modem.Timeouts{
+func (l *line) driver() (p *tap, stop func()) { return l.driverNamed("gsm0") }
+
+func (l *line) driverNamed(name string) (p *tap, stop func()) {
+	p = &tap{Driver: modem.New(modem.Config{Name: name, Device: l.path, LockDir: l.locks, Timeouts: modem.Timeouts{
 		Command: time.Second, Storage: time.Second, List: 2 * time.Second, Prompt: time.Second, Send: 5 * time.Second,
 		Poll: 3 * time.Second, Reopen: 50 * time.Millisecond, Quiet: 60 * time.Millisecond, Listen: 200 * time.Millisecond,
 	}})}

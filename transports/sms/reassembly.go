@@ -193,6 +193,7 @@ func (m *inMessage) message(n *Network) (transports.Message, error) {
 			d.Part.Concat = pdu.Concat{}
 		}
 		parts = append(parts, d.Part)
+		out.Flash = out.Flash || d.Class == pdu.Flash
 		if written.IsZero() || !d.Time.IsZero() && d.Time.Before(written) {
 			written = d.Time
 		}

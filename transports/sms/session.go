@@ -126,7 +126,7 @@ func (s *Session) Send(ctx context.Context, m transports.Message) (transports.Re
 	if m.Urgent {
 		prio = alarmPriority
 	}
-	j := &journal{To: num, Sender: m.Sender, Origin: m.Origin, Body: body, Urgent: m.Urgent,
+	j := &journal{To: num, Sender: m.Sender, Origin: m.Origin, Body: body, Urgent: m.Urgent, Flash: m.Flash,
 		Deadline: now.Add(validity), State: transports.Queued}
 	if err := s.encode(j, validity); err != nil {
 		return "", err
@@ -151,7 +151,7 @@ func (s *Session) encode(j *journal, validity time.Duration) error {
 		j.Ref = ref
 	}
 	tpdus, info, err := pdu.Encode(j.Body, pdu.Options{To: pduNumber(j.To), Ref: j.Ref, StatusReport: true,
-		Validity: validity, MaxParts: s.n.cfg.MaxParts})
+		Validity: validity, Class: j.class(), MaxParts: s.n.cfg.MaxParts})
 	var long *pdu.TooLongError
 	switch {
 	case errors.As(err, &long):

@@ -15,7 +15,7 @@
 // stands in the way of others.
 //
 // It implements 3GPP TS 23.040 §9.2.2 (SMS-DELIVER, SMS-STATUS-REPORT,
-// SMS-SUBMIT, by modem/pdu) above a modem.Modem. It leaves out flash messages,
+// SMS-SUBMIT, by modem/pdu) above a modem.Modem. It leaves out the
 // replying path, USSD and the balance of prepaid cards.
 //
 // Goroutines: Session.Run owns two for each modem (worker and reader) and one
@@ -121,7 +121,7 @@ func (n *Network) Dial(ctx context.Context, a transports.Account, env transports
 }
 
 // Send sends through the running session, for callers other than the bridge (the command
-// line, alerts). Options travel in m: Urgent, Key, Sender, Origin.
+// line, alerts). Options travel in m: Urgent, Flash, Key, Sender, Origin.
 func (n *Network) Send(ctx context.Context, m transports.Message) (transports.Ref, error) {
 	s := n.current.Load()
 	if s == nil {

@@ -3,6 +3,7 @@ package sms
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,13 +21,16 @@ type unit struct {
 	mu      sync.Mutex // guards what follows
 	ready   bool
 	refused int       // subscription errors in a row
-	until   time.Time // paused because of them
+	until   time.Time // paused because of them, or of an outage
+	failing []string  // recipients that the network failed for in a row
+	why     string    // why it is paused, a sentence
 	stop    func()    // ends the worker's Serve; nil while it does not serve
 	changed chan struct{}
+	resting chan struct{} // gets a value when a pause begins, so that its end is waited for
 }
 
 func newUnit(m modem.Modem) *unit {
-	return &unit{name: m.Status().Name, m: m, busy: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	return &unit{name: m.Status().Name, m: m, busy: make(chan struct{}, 1), changed: make(chan struct{}, 1), resting: make(chan struct{}, 1)}
 }
 
 // pauseAfter subscription errors in a row a modem is paused for pauseTime (reference §1.2).
@@ -78,21 +82,60 @@ func (u *unit) answered(refused bool, now time.Time) bool {
 	if u.refused++; u.refused < pauseAfter {
 		return false
 	}
-	u.refused, u.until, u.ready = 0, now.Add(pauseTime), false
-	if u.stop != nil {
-		u.stop()
-	}
+	u.refused = 0
+	u.rest(now.Add(pauseTime), "The operator refuses texts from the SIM of "+u.name)
 	return true
 }
 
-// paused returns the end of a pause, zero without one.
-func (u *unit) paused(now time.Time) time.Time {
+// rest begins a pause. The caller holds mu.
+func (u *unit) rest(until time.Time, why string) {
+	u.until, u.why, u.ready = until, why, false
+	if u.stop != nil {
+		u.stop()
+	}
+	select {
+	case u.resting <- struct{}{}:
+	default:
+	}
+}
+
+// outageAfter different recipients in a row the fault is not theirs: then one
+// text in probeEvery is tried and the others keep their attempts (reference §1.2).
+const (
+	outageAfter = 3
+	probeEvery  = 5 * time.Minute
+)
+
+// outage notes what the network did with a text; the time is the end of a pause
+// that begins now, zero without one. err is nil for a text that was accepted.
+func (u *unit) outage(num string, err *modem.SendError, now time.Time) time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case err == nil, err.Class == modem.ClassRecipient: // it works: it knows of this number
+		u.failing = nil
+		return time.Time{}
+	case err.CMS != 38 && err.CMS != 41 && err.CMS != 42:
+		return time.Time{}
+	case !slices.Contains(u.failing, num) && len(u.failing) < outageAfter:
+		u.failing = append(u.failing, num)
+	}
+	if len(u.failing) < outageAfter {
+		return time.Time{}
+	}
+	u.rest(now.Add(probeEvery), "The network has taken no text to several numbers in a row: it may be out of order, the SIM of "+u.name+
+		" without credit, or the number of its SMS centre wrong")
+	return u.until
+}
+
+// paused returns the end of a pause and its reason, zero without one.
+func (u *unit) paused(now time.Time) (until time.Time, why string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if now.Before(u.until) {
-		return u.until
+		return u.until, u.why
 	}
-	return time.Time{}
+	return time.Time{}, ""
 }
 
 // read carries what the modem reports: stored texts, late answers, changes of its state.
@@ -102,7 +145,7 @@ func (s *Session) read(ctx context.Context, u *unit) {
 	for {
 		var pause <-chan time.Time
 		var timer *time.Timer
-		if t := u.paused(s.env.Now()); !t.IsZero() {
+		if t, _ := u.paused(s.env.Now()); !t.IsZero() {
 			timer = time.NewTimer(t.Sub(s.env.Now()))
 			pause = timer.C
 		}
@@ -112,6 +155,7 @@ func (s *Session) read(ctx context.Context, u *unit) {
 		case <-u.m.Changed():
 			u.refresh(s.env.Now())
 			s.tellStatus()
+		case <-u.resting:
 		case <-pause:
 			u.refresh(s.env.Now())
 			s.tellStatus()
@@ -162,9 +206,9 @@ func (s *Session) status(now time.Time) transports.StatusEvent {
 	var good, bad []string
 	for _, u := range s.units {
 		st := u.m.Status()
-		switch t := u.paused(now); {
+		switch t, why := u.paused(now); {
 		case !t.IsZero():
-			bad = append(bad, "The operator refuses texts from the SIM of "+u.name+"; it is tried again at "+t.Format("15:04")+".")
+			bad = append(bad, why+"; it is tried again at "+t.Format("15:04")+".")
 		case st.State == modem.Ready:
 			op := st.Operator
 			if op == "" {

@@ -122,7 +122,7 @@ func (k *keeper) unsure(ctx context.Context, t *tracked, now time.Time) {
 // markRepeat writes the mark into a text of one part.
 func (s *Session) markRepeat(j *journal, now time.Time) {
 	tpdus, _, err := pdu.Encode(repeatMark+j.Body, pdu.Options{To: pduNumber(j.To), StatusReport: true, RejectDuplicates: true,
-		Validity: j.Deadline.Sub(now), MaxParts: 1})
+		Validity: j.Deadline.Sub(now), Class: j.class(), MaxParts: 1})
 	if err == nil { // ignored: a text that has no room for the mark goes out without it
 		j.Parts[0].TPDU = tpdus[0]
 	}
