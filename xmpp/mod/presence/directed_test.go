@@ -12,15 +12,15 @@ const room = "room@peer.example/al"
 func TestDirectedPresenceIsEndedOnce(t *testing.T) {
 	o := start(t)
 	a := o.online(alice + "/desk")
-	a.send("<presence to='" + room + "'/>")
-	same(t, "room", o.peer.recv(), "presence "+alice+"/desk > "+room)
-	a.send("<presence><show>dnd</show></presence>") // not included in broadcasts (§4.6.3)
-	same(t, "room", o.peer.recv())
-	a.send("<presence type='unavailable'><status>bye</status></presence>")
-	same(t, "room", o.peer.recv(), "unavailable "+alice+"/desk > "+room+" <status>bye</status>")
-	a.send("<presence/>", "<presence type='unavailable'/>")
-	a.close()
-	same(t, "room, once", o.peer.recv())
+	a.Say("<presence to='" + room + "'/>")
+	o.peer.Want("room", "presence "+alice+"/desk > "+room)
+	a.Say("<presence><show>dnd</show></presence>") // not included in broadcasts (§4.6.3)
+	o.peer.Want("room")
+	a.Say("<presence type='unavailable'><status>bye</status></presence>")
+	o.peer.Want("room", "unavailable "+alice+"/desk > "+room+" <status>bye</status>")
+	a.Say("<presence/>", "<presence type='unavailable'/>")
+	a.Leave()
+	o.peer.Want("room, once")
 }
 
 // TestDirectedPresenceToASubscriber must not produce two unavailables.
@@ -31,16 +31,16 @@ func TestDirectedPresenceToASubscriber(t *testing.T) {
 				o := start(t)
 				o.subs.friends(alice, bob)
 				b := o.online(bob + "/desk")
-				a := o.login(alice + "/desk")
+				a := o.Login(alice + "/desk")
 				if first {
-					a.send("<presence/>", "<presence to='"+to+"'/>")
+					a.Say("<presence/>", "<presence to='"+to+"'/>")
 				} else {
-					a.send("<presence to='"+to+"'/>", "<presence/>")
+					a.Say("<presence to='"+to+"'/>", "<presence/>")
 				}
-				same(t, "bob", b.recv(), "presence "+alice+"/desk > "+map[bool]string{true: bob, false: to}[first],
+				b.Want("bob", "presence "+alice+"/desk > "+map[bool]string{true: bob, false: to}[first],
 					"presence "+alice+"/desk > "+map[bool]string{true: to, false: bob}[first])
-				a.close()
-				same(t, "bob", b.recv(), "unavailable "+alice+"/desk > "+bob)
+				a.Leave()
+				b.Want("bob", "unavailable "+alice+"/desk > "+bob)
 			})
 		}
 	}
@@ -51,11 +51,11 @@ func TestDirectedPresenceToASubscriber(t *testing.T) {
 func TestDirectedPresenceToAConnectedResource(t *testing.T) {
 	o := start(t)
 	o.subs.friends(alice, bob)
-	b := o.login(bob + "/desk")
+	b := o.Login(bob + "/desk")
 	a := o.online(alice + "/desk")
-	a.send("<presence to='" + bob + "/desk'/>")
-	a.close()
-	same(t, "bob", b.recv(), "presence "+alice+"/desk > "+bob+"/desk", "unavailable "+alice+"/desk > "+bob+"/desk")
+	a.Say("<presence to='" + bob + "/desk'/>")
+	a.Leave()
+	b.Want("bob", "presence "+alice+"/desk > "+bob+"/desk", "unavailable "+alice+"/desk > "+bob+"/desk")
 }
 
 // TestDirectedWithoutInitialPresence is RFC 6121 §4.6.3 case 3.
@@ -63,23 +63,23 @@ func TestDirectedWithoutInitialPresence(t *testing.T) {
 	o := start(t)
 	o.subs.friends(alice, bob)
 	b := o.online(bob + "/desk")
-	a := o.login(alice + "/desk")
-	a.send("<presence to='"+bob+"'/>", "<presence to='"+room+"'/>")
-	same(t, "bob", b.recv(), "presence "+alice+"/desk > "+bob)
-	o.peer.recv()
-	a.close()
-	same(t, "bob", b.recv(), "unavailable "+alice+"/desk > "+bob)
-	same(t, "room", o.peer.recv(), "unavailable "+alice+"/desk > "+room)
+	a := o.Login(alice + "/desk")
+	a.Say("<presence to='"+bob+"'/>", "<presence to='"+room+"'/>")
+	b.Want("bob", "presence "+alice+"/desk > "+bob)
+	o.peer.Recv()
+	a.Leave()
+	b.Want("bob", "unavailable "+alice+"/desk > "+bob)
+	o.peer.Want("room", "unavailable "+alice+"/desk > "+room)
 }
 
 // TestDirectedUnavailableEndsIt: what was taken back is not repeated.
 func TestDirectedUnavailableEndsIt(t *testing.T) {
 	o := start(t)
 	a := o.online(alice + "/desk")
-	a.send("<presence to='"+room+"'/>", "<presence to='"+room+"' type='unavailable'/>")
-	o.peer.recv()
-	a.close()
-	same(t, "room", o.peer.recv())
+	a.Say("<presence to='"+room+"'/>", "<presence to='"+room+"' type='unavailable'/>")
+	o.peer.Recv()
+	a.Leave()
+	o.peer.Want("room")
 }
 
 // TestRoomThatEndsItFirst: whoever sends unavailable is no longer tracked (§4.6.1).
@@ -87,17 +87,17 @@ func TestRoomThatEndsItFirst(t *testing.T) {
 	for _, to := range []string{alice, alice + "/desk"} {
 		o := start(t)
 		a, other := o.online(alice+"/desk"), o.online(alice+"/phone")
-		a.send("<presence to='" + room + "'/>")
-		other.send("<presence to='" + room + "'/>")
-		o.peer.recv()
-		o.says("<presence type='unavailable' from='" + room + "' to='" + to + "'/>")
-		a.close()
-		same(t, "room", o.peer.recv())
-		other.close()
+		a.Say("<presence to='" + room + "'/>")
+		other.Say("<presence to='" + room + "'/>")
+		o.peer.Recv()
+		o.Route("<presence type='unavailable' from='" + room + "' to='" + to + "'/>")
+		a.Leave()
+		o.peer.Want("room")
+		other.Leave()
 		if to == alice {
-			same(t, "room", o.peer.recv())
+			o.peer.Want("room")
 		} else {
-			same(t, "room", o.peer.recv(), "unavailable "+alice+"/phone > "+room)
+			o.peer.Want("room", "unavailable "+alice+"/phone > "+room)
 		}
 	}
 }
@@ -106,16 +106,16 @@ func TestTooManyAddresses(t *testing.T) {
 	o := start(t)
 	a := o.online(alice + "/desk")
 	for i := range 500 {
-		a.send(fmt.Sprintf("<presence to='room%d@peer.example/al'/>", i))
+		a.Say(fmt.Sprintf("<presence to='room%d@peer.example/al'/>", i))
 	}
-	same(t, "alice", a.recv())
-	a.send("<presence to='room0@peer.example/al'/>") // known already
-	same(t, "alice", a.recv())
-	a.send("<presence to='room@peer.example/al'/>")
-	same(t, "alice", a.recv(), "error "+room+" > "+alice+"/desk resource-constraint")
-	o.peer.recv()
-	a.close()
-	if n := len(o.peer.recv()); n != 500 {
+	a.Want("alice")
+	a.Say("<presence to='room0@peer.example/al'/>") // known already
+	a.Want("alice")
+	a.Say("<presence to='room@peer.example/al'/>")
+	a.Want("alice", "error "+room+" > "+alice+"/desk resource-constraint")
+	o.peer.Recv()
+	a.Leave()
+	if n := len(o.peer.Recv()); n != 500 {
 		t.Errorf("%d rooms were told", n)
 	}
 }
@@ -129,23 +129,23 @@ func probing(from, to string) string {
 func TestProbeWithPermission(t *testing.T) {
 	o := start(t)
 	o.subs[alice+" "+far] = true
-	o.says(probing(far, alice))
-	same(t, "far, of somebody offline", o.peer.recv(), "unavailable pr "+alice+" > "+far)
-	a, a2 := o.login(alice+"/desk"), o.login(alice+"/phone")
-	a.send("<presence id='p1'><show>dnd</show><c xmlns='urn:caps'/></presence>")
-	a2.send("<presence id='p2'><priority>-1</priority></presence>")
-	o.login(alice + "/connected")
-	o.peer.recv()
+	o.Route(probing(far, alice))
+	o.peer.Want("far, of somebody offline", "unavailable pr "+alice+" > "+far)
+	a, a2 := o.Login(alice+"/desk"), o.Login(alice+"/phone")
+	a.Say("<presence id='p1'><show>dnd</show><c xmlns='urn:caps'/></presence>")
+	a2.Say("<presence id='p2'><priority>-1</priority></presence>")
+	o.Login(alice + "/connected")
+	o.peer.Recv()
 	for _, from := range []string{far, far + "/home"} {
-		o.says(probing(from, alice))
-		same(t, "far", o.peer.recv(), "presence p1 "+alice+"/desk > "+from+" <show>dnd</show><c xmlns='urn:caps'/>",
+		o.Route(probing(from, alice))
+		o.peer.Want("far", "presence p1 "+alice+"/desk > "+from+" <show>dnd</show><c xmlns='urn:caps'/>",
 			"presence p2 "+alice+"/phone > "+from+" <priority>-1</priority>")
 	}
-	o.says(probing(far, alice+"/desk"))
-	same(t, "far, of one resource", o.peer.recv(), "presence "+alice+"/desk > "+far)
-	o.says(probing(far, alice+"/connected"))
-	same(t, "far, of a connected one", o.peer.recv(), "unavailable pr "+alice+"/connected > "+far)
-	same(t, "alice's phone hears nothing of probes", a2.recv(), "presence p2 "+alice+"/phone > "+alice+" <priority>-1</priority>",
+	o.Route(probing(far, alice+"/desk"))
+	o.peer.Want("far, of one resource", "presence "+alice+"/desk > "+far)
+	o.Route(probing(far, alice+"/connected"))
+	o.peer.Want("far, of a connected one", "unavailable pr "+alice+"/connected > "+far)
+	a2.Want("alice's phone hears nothing of probes", "presence p2 "+alice+"/phone > "+alice+" <priority>-1</priority>",
 		"presence p1 "+alice+"/desk > "+alice+"/phone <show>dnd</show><c xmlns='urn:caps'/>")
 }
 
@@ -153,27 +153,27 @@ func TestProbeWithoutPermission(t *testing.T) {
 	o := start(t)
 	o.online(alice + "/desk")
 	for _, user := range []string{alice, "nobody@office.example"} {
-		o.says(probing(far+"/home", user))
-		same(t, "far", o.peer.recv(), "unsubscribed pr "+user+" > "+far)
+		o.Route(probing(far+"/home", user))
+		o.peer.Want("far", "unsubscribed pr "+user+" > "+far)
 	}
-	o.says(probing(far, alice+"/desk"))
-	same(t, "far", o.peer.recv(), "unsubscribed pr "+alice+" > "+far)
+	o.Route(probing(far, alice+"/desk"))
+	o.peer.Want("far", "unsubscribed pr "+alice+" > "+far)
 }
 
 // TestProbeOfDirectedPresence is RFC 6121 §4.6.6: mere presence, of that resource only.
 func TestProbeOfDirectedPresence(t *testing.T) {
 	o := start(t)
-	a := o.login(alice + "/desk")
-	a.send("<presence><show>dnd</show></presence>", "<presence to='"+room+"'><show>away</show></presence>")
+	a := o.Login(alice + "/desk")
+	a.Say("<presence><show>dnd</show></presence>", "<presence to='"+room+"'><show>away</show></presence>")
 	o.online(alice + "/phone")
-	o.says(probing(room, alice+"/desk"))
-	same(t, "room", o.peer.recv(), "presence "+alice+"/desk > "+room)
-	o.says(probing(room, alice+"/phone"))
-	same(t, "room, of another resource", o.peer.recv(), "unsubscribed pr "+alice+" > room@peer.example")
-	a.close()
-	o.peer.recv()
-	o.says(probing(room, alice+"/desk"))
-	same(t, "room, of a ghost", o.peer.recv(), "unsubscribed pr "+alice+" > room@peer.example")
+	o.Route(probing(room, alice+"/desk"))
+	o.peer.Want("room", "presence "+alice+"/desk > "+room)
+	o.Route(probing(room, alice+"/phone"))
+	o.peer.Want("room, of another resource", "unsubscribed pr "+alice+" > room@peer.example")
+	a.Leave()
+	o.peer.Recv()
+	o.Route(probing(room, alice+"/desk"))
+	o.peer.Want("room, of a ghost", "unsubscribed pr "+alice+" > room@peer.example")
 }
 
 // TestProbeByAClient is processed and no error (§4.3).
@@ -182,9 +182,9 @@ func TestProbeByAClient(t *testing.T) {
 	o.subs.friends(alice, bob)
 	o.online(bob + "/desk")
 	a := o.online(alice + "/desk")
-	a.send("<presence type='probe' to='"+bob+"'/>", "<presence type='probe' to='"+far+"'/>", "<presence type='probe'/>")
-	same(t, "alice", a.recv(), "presence "+bob+"/desk > "+alice+"/desk")
-	same(t, "far", o.peer.recv(), "probe "+alice+"/desk > "+far)
+	a.Say("<presence type='probe' to='"+bob+"'/>", "<presence type='probe' to='"+far+"'/>", "<presence type='probe'/>")
+	a.Want("alice", "presence "+bob+"/desk > "+alice+"/desk")
+	o.peer.Want("far", "probe "+alice+"/desk > "+far)
 }
 
 // TestRefresh: another module changes what a resource's presence says.
@@ -193,16 +193,16 @@ func TestRefresh(t *testing.T) {
 	o.subs.friends(alice, bob)
 	b := o.online(bob + "/desk")
 	a := o.online(alice+"/desk", b)
-	idle := o.login(alice + "/idle")
+	idle := o.Login(alice + "/idle")
 	mark := func(st *stanza.Stanza) *stanza.Stanza { return st.WithAppended("<x/>") }
-	a.send("<presence><priority>3</priority></presence>")
-	a.recv()
-	b.recv()
-	o.m.Refresh(t.Context(), a.s, mark)
-	o.m.Refresh(t.Context(), idle.s, mark)
-	same(t, "bob", b.recv(), "presence "+alice+"/desk > "+bob+" <priority>3</priority><x/>")
-	same(t, "alice", a.recv(), "presence "+alice+"/desk > "+alice+" <priority>3</priority><x/>")
-	if st, prio := a.s.Presence(); st.Inner() != "<priority>3</priority><x/>" || prio != 3 {
+	a.Say("<presence><priority>3</priority></presence>")
+	a.Recv()
+	b.Recv()
+	o.m.Refresh(t.Context(), a.Session, mark)
+	o.m.Refresh(t.Context(), idle.Session, mark)
+	b.Want("bob", "presence "+alice+"/desk > "+bob+" <priority>3</priority><x/>")
+	a.Want("alice", "presence "+alice+"/desk > "+alice+" <priority>3</priority><x/>")
+	if st, prio := a.Session.Presence(); st.Inner() != "<priority>3</priority><x/>" || prio != 3 {
 		t.Errorf("kept %v %d", st, prio)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"doorway/xmpp"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -16,28 +17,28 @@ func TestInitialPresence(t *testing.T) {
 	o.subs.friends(alice, bob)
 	o.subs[alice+" "+carol] = true // carol sees alice
 	o.subs[alice+" "+far], o.subs[far+" "+alice] = true, true
-	b := o.login(bob + "/desk")
-	b.send("<presence><show>dnd</show><priority>-5</priority></presence>")
-	quiet := o.login(bob + "/quiet") // connected, not available
+	b := o.Login(bob + "/desk")
+	b.Say("<presence><show>dnd</show><priority>-5</priority></presence>")
+	quiet := o.Login(bob + "/quiet") // connected, not available
 	c := o.online(carol+"/desk", b)
 	other := o.online(alice+"/phone", b, c)
-	b.recv()
+	b.Recv()
 
-	a := o.login(alice + "/desk")
+	a := o.Login(alice + "/desk")
 	var seen []string
 	o.after = func(d *xmpp.Delivery) { // what runs after finds everything sent, the sender available
 		p, prio := d.Sender.Presence()
-		seen = append(seen, fmt.Sprint(p != nil, prio, len(b.got)))
+		seen = append(seen, fmt.Sprint(p != nil, prio, len(b.All())))
 	}
-	a.send("<presence id='p1'><show>away</show><priority>7</priority><c xmlns='urn:caps'/></presence>")
+	a.Say("<presence id='p1'><show>away</show><priority>7</priority><c xmlns='urn:caps'/></presence>")
 	inner := "<show>away</show><priority>7</priority><c xmlns='urn:caps'/>"
-	same(t, "later hooks", seen, "true 7 1")
-	same(t, "bob", b.recv(), "presence p1 "+alice+"/desk > "+bob+" "+inner)
-	same(t, "bob's connected resource", quiet.recv())
-	same(t, "carol", c.recv(), "presence p1 "+alice+"/desk > "+carol+" "+inner)
-	same(t, "far", o.peer.recv(), "presence p1 "+alice+"/desk > "+far+" "+inner, "probe "+alice+" > "+far)
-	same(t, "alice's phone", other.recv(), "presence p1 "+alice+"/desk > "+alice+" "+inner)
-	same(t, "alice", a.recv(), "presence p1 "+alice+"/desk > "+alice+" "+inner,
+	routertest.Same(t, "later hooks", seen, "true 7 1")
+	b.Want("bob", "presence p1 "+alice+"/desk > "+bob+" "+inner)
+	quiet.Want("bob's connected resource")
+	c.Want("carol", "presence p1 "+alice+"/desk > "+carol+" "+inner)
+	o.peer.Want("far", "presence p1 "+alice+"/desk > "+far+" "+inner, "probe "+alice+" > "+far)
+	other.Want("alice's phone", "presence p1 "+alice+"/desk > "+alice+" "+inner)
+	a.Want("alice", "presence p1 "+alice+"/desk > "+alice+" "+inner,
 		"presence "+alice+"/phone > "+alice+"/desk",
 		"presence "+bob+"/desk > "+alice+"/desk <show>dnd</show><priority>-5</priority>")
 }
@@ -49,16 +50,16 @@ func TestUpdate(t *testing.T) {
 	o.subs.friends(alice, far)
 	b := o.online(bob + "/desk")
 	a := o.online(alice+"/desk", b)
-	a.send("<presence><show>xa</show></presence>")
-	same(t, "bob", b.recv(), "presence "+alice+"/desk > "+bob+" <show>xa</show>")
-	same(t, "alice", a.recv(), "presence "+alice+"/desk > "+alice+" <show>xa</show>")
-	same(t, "far", o.peer.recv(), "presence "+alice+"/desk > "+far+" <show>xa</show>")
+	a.Say("<presence><show>xa</show></presence>")
+	b.Want("bob", "presence "+alice+"/desk > "+bob+" <show>xa</show>")
+	a.Want("alice", "presence "+alice+"/desk > "+alice+" <show>xa</show>")
+	o.peer.Want("far", "presence "+alice+"/desk > "+far+" <show>xa</show>")
 	// After unavailable it is an initial presence again (§4.5.2).
-	a.send("<presence type='unavailable'/>")
-	a.recv()
-	o.peer.recv()
-	a.send("<presence/>")
-	same(t, "alice", a.recv(), "presence "+alice+"/desk > "+alice, "presence "+bob+"/desk > "+alice+"/desk")
+	a.Say("<presence type='unavailable'/>")
+	a.Recv()
+	o.peer.Recv()
+	a.Say("<presence/>")
+	a.Want("alice", "presence "+alice+"/desk > "+alice, "presence "+bob+"/desk > "+alice+"/desk")
 }
 
 // TestUnavailable is RFC 6121 §4.5: with the last status, once, to the
@@ -68,18 +69,18 @@ func TestUnavailable(t *testing.T) {
 	o.subs.friends(alice, bob)
 	b, a2 := o.online(bob+"/desk"), o.online(alice+"/phone")
 	a := o.online(alice+"/desk", b, a2)
-	a.send("<presence type='unavailable' id='u'><status>gone home</status></presence>")
-	for _, c := range []*client{a, a2} {
-		same(t, "alice", c.recv(), "unavailable u "+alice+"/desk > "+alice+" <status>gone home</status>")
+	a.Say("<presence type='unavailable' id='u'><status>gone home</status></presence>")
+	for _, c := range []*routertest.Client{a, a2} {
+		c.Want("alice", "unavailable u "+alice+"/desk > "+alice+" <status>gone home</status>")
 	}
-	same(t, "bob", b.recv(), "unavailable u "+alice+"/desk > "+bob+" <status>gone home</status>")
-	if p, prio := a.s.Presence(); p != nil || prio != 0 {
+	b.Want("bob", "unavailable u "+alice+"/desk > "+bob+" <status>gone home</status>")
+	if p, prio := a.Session.Presence(); p != nil || prio != 0 {
 		t.Errorf("still available: %v %d", p, prio)
 	}
-	a.send("<presence type='unavailable'/>")
-	a.close()
-	same(t, "bob, once", b.recv())
-	same(t, "alice's phone, once", a2.recv())
+	a.Say("<presence type='unavailable'/>")
+	a.Leave()
+	b.Want("bob, once")
+	a2.Want("alice's phone, once")
 }
 
 // TestStreamDeath: the server makes up the unavailable presence (§4.5.2).
@@ -88,17 +89,17 @@ func TestStreamDeath(t *testing.T) {
 	o.subs.friends(alice, bob)
 	b, a2 := o.online(bob+"/desk"), o.online(alice+"/phone")
 	a := o.online(alice+"/desk", b, a2)
-	a.send("<presence to='room@peer.example/al'/>")
-	o.peer.recv()
-	a.close()
-	same(t, "bob", b.recv(), "unavailable "+alice+"/desk > "+bob)
-	same(t, "alice's phone", a2.recv(), "unavailable "+alice+"/desk > "+alice)
-	same(t, "room", o.peer.recv(), "unavailable "+alice+"/desk > room@peer.example/al")
-	a.close()
-	same(t, "bob", b.recv())
-	silent := o.login(alice + "/silent") // never available: nobody hears of it
-	silent.close()
-	same(t, "bob", b.recv())
+	a.Say("<presence to='room@peer.example/al'/>")
+	o.peer.Recv()
+	a.Leave()
+	b.Want("bob", "unavailable "+alice+"/desk > "+bob)
+	a2.Want("alice's phone", "unavailable "+alice+"/desk > "+alice)
+	o.peer.Want("room", "unavailable "+alice+"/desk > room@peer.example/al")
+	a.Leave()
+	b.Want("bob")
+	silent := o.Login(alice + "/silent") // never available: nobody hears of it
+	silent.Leave()
+	b.Want("bob")
 }
 
 // TestSameResourceAgain: a client that is back before its loss was noticed.
@@ -107,10 +108,10 @@ func TestSameResourceAgain(t *testing.T) {
 	o.subs.friends(alice, bob)
 	b := o.online(bob + "/desk")
 	o.online(alice+"/desk", b)
-	again := o.login(alice + "/desk")
-	same(t, "bob", b.recv(), "unavailable "+alice+"/desk > "+bob)
-	again.send("<presence/>")
-	same(t, "bob", b.recv(), "presence "+alice+"/desk > "+bob)
+	again := o.Login(alice + "/desk")
+	b.Want("bob", "unavailable "+alice+"/desk > "+bob)
+	again.Say("<presence/>")
+	b.Want("bob", "presence "+alice+"/desk > "+bob)
 }
 
 // TestBadPresence: what is refused is neither broadcast nor kept.
@@ -137,14 +138,14 @@ func TestBadPresence(t *testing.T) {
 				o := start(t)
 				o.subs.friends(alice, bob)
 				b := o.online(bob + "/desk")
-				a := o.login(alice + "/desk")
-				a.send("<presence" + to + ">" + c.inner + "</presence>")
-				got := strings.Join(a.recv(), "\n")
+				a := o.Login(alice + "/desk")
+				a.Say("<presence" + to + ">" + c.inner + "</presence>")
+				got := strings.Join(a.Recv(), "\n")
 				if refused := strings.Contains(got, c.want) && c.want != ""; refused != (c.want != "") || strings.Contains(got, "error") != refused {
 					t.Errorf("alice got %q", got)
 				}
-				p, _ := a.s.Presence()
-				if n := len(b.recv()); (n > 0) != (c.want == "") || (p != nil) != (c.want == "" && to == "") {
+				p, _ := a.Session.Presence()
+				if n := len(b.Recv()); (n > 0) != (c.want == "") || (p != nil) != (c.want == "" && to == "") {
 					t.Errorf("bob got %d stanzas, presence kept %v", n, p)
 				}
 			})
@@ -154,11 +155,11 @@ func TestBadPresence(t *testing.T) {
 
 func TestPriority(t *testing.T) {
 	o := start(t)
-	a := o.login(alice + "/desk")
+	a := o.Login(alice + "/desk")
 	for xml, want := range map[string]int8{"<presence/>": 0, "<presence><priority>127</priority></presence>": 127,
 		"<presence><priority>-128</priority></presence>": -128, "<presence><priority>+5</priority></presence>": 5} {
-		a.send(xml)
-		if p, prio := a.s.Presence(); p == nil || prio != want {
+		a.Say(xml)
+		if p, prio := a.Session.Presence(); p == nil || prio != want {
 			t.Errorf("%s has priority %d", xml, prio)
 		}
 	}
@@ -168,11 +169,11 @@ func TestPriority(t *testing.T) {
 func TestUnknownType(t *testing.T) {
 	o := start(t)
 	a := o.online(alice + "/desk")
-	a.send("<presence type='available'/>", "<presence type='away' to='"+bob+"'/>")
-	same(t, "alice", a.recv(), "error "+alice+" > "+alice+"/desk bad-request", "error "+bob+" > "+alice+"/desk bad-request")
-	o.says("<presence type='here' from='" + far + "' to='" + alice + "'/>")
-	same(t, "far", o.peer.recv(), "error "+alice+" > "+far+" bad-request")
-	same(t, "alice", a.recv())
+	a.Say("<presence type='available'/>", "<presence type='away' to='"+bob+"'/>")
+	a.Want("alice", "error "+alice+" > "+alice+"/desk bad-request", "error "+bob+" > "+alice+"/desk bad-request")
+	o.Route("<presence type='here' from='" + far + "' to='" + alice + "'/>")
+	o.peer.Want("far", "error "+alice+" > "+far+" bad-request")
+	a.Want("alice")
 }
 
 // TestNothingForStrangers: somebody who does not see the user hears nothing.
@@ -180,20 +181,20 @@ func TestNothingForStrangers(t *testing.T) {
 	o := start(t)
 	o.subs[bob+" "+alice] = true // alice sees bob, not the reverse
 	b := o.online(bob + "/desk")
-	a := o.login(alice + "/desk")
-	a.send("<presence/>")
-	same(t, "alice", a.recv(), "presence "+alice+"/desk > "+alice, "presence "+bob+"/desk > "+alice+"/desk")
-	a.send("<presence type='unavailable'/>")
-	same(t, "bob", b.recv())
+	a := o.Login(alice + "/desk")
+	a.Say("<presence/>")
+	a.Want("alice", "presence "+alice+"/desk > "+alice, "presence "+bob+"/desk > "+alice+"/desk")
+	a.Say("<presence type='unavailable'/>")
+	b.Want("bob")
 }
 
 // TestPresenceForUnknownUser is RFC 6121 §8.5.1.
 func TestPresenceForUnknownUser(t *testing.T) {
 	o := start(t)
 	for _, typ := range []string{"", " type='unavailable'", " type='error'"} {
-		o.says("<presence from='" + far + "' to='nobody@office.example'" + typ + "/>")
+		o.Route("<presence from='" + far + "' to='nobody@office.example'" + typ + "/>")
 	}
-	same(t, "far", o.peer.recv())
+	o.peer.Want("far")
 }
 
 // TestNoGhosts: a contact's presence that is collected at login, and crosses the
@@ -202,16 +203,16 @@ func TestNoGhosts(t *testing.T) {
 	o := start(t)
 	o.subs.friends(alice, bob)
 	b := o.online(bob + "/desk")
-	a := o.login(alice + "/desk")
+	a := o.Login(alice + "/desk")
 	left := false
 	o.before = func(d *xmpp.Delivery) {
-		if d.Stanza.From == b.s.JID() && d.Stanza.To == a.s.JID() && !left {
+		if d.Stanza.From == b.Session.JID() && d.Stanza.To == a.Session.JID() && !left {
 			left = true // alice has looked at bob; before she tells her client, he leaves
-			b.send("<presence type='unavailable'><status>bye</status></presence>")
+			b.Say("<presence type='unavailable'><status>bye</status></presence>")
 		}
 	}
-	a.send("<presence/>")
-	same(t, "alice", a.recv(), "presence "+alice+"/desk > "+alice,
+	a.Say("<presence/>")
+	a.Want("alice", "presence "+alice+"/desk > "+alice,
 		"unavailable "+bob+"/desk > "+alice+" <status>bye</status>",
 		"presence "+bob+"/desk > "+alice+"/desk",
 		"unavailable "+bob+"/desk > "+alice+"/desk <status>bye</status>")
@@ -225,15 +226,15 @@ func TestDeathDuringBroadcast(t *testing.T) {
 	o.subs.friends(alice, carol)
 	b := o.online(bob + "/desk")
 	c := o.online(carol+"/desk", b)
-	a := o.login(alice + "/desk")
+	a := o.Login(alice + "/desk")
 	var once bool
-	b.on = func(st *stanza.Stanza) {
+	b.OnSend = func(st *stanza.Stanza) {
 		if !once {
 			once = true
-			a.close() // as from another goroutine, in the midst of the broadcast
+			a.Leave() // as from another goroutine, in the midst of the broadcast
 		}
 	}
-	a.send("<presence/>")
-	same(t, "bob", b.recv(), "presence "+alice+"/desk > "+bob, "unavailable "+alice+"/desk > "+bob)
-	same(t, "carol", c.recv(), "presence "+alice+"/desk > "+carol, "unavailable "+alice+"/desk > "+carol)
+	a.Say("<presence/>")
+	b.Want("bob", "presence "+alice+"/desk > "+bob, "unavailable "+alice+"/desk > "+bob)
+	c.Want("carol", "presence "+alice+"/desk > "+carol, "unavailable "+alice+"/desk > "+carol)
 }
