@@ -88,7 +88,7 @@ func TestBackupCommands(t *testing.T) {
 		page := httpGet(t, "http://"+b.addr(t, "HTTP")+"/healthz", 200)
 		return strings.Contains(page, filepath.Base(m.File)) && strings.Contains(page, "state.db.damaged-"), "health does not tell of the damage: " + page
 	})
-	if left, err := filepath.Glob(filepath.Join(b.dir, "*.copy")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(b.dir, "*.backup-copy")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {

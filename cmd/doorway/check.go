@@ -63,6 +63,9 @@ func describe(w io.Writer, c *config.Config) {
 	} else {
 		fmt.Fprintf(w, "  TLS        %s\n", c.XMPP.Certificate)
 	}
+	if c.Backup.Keep > 0 {
+		fmt.Fprintf(w, "  backups    %s at %s, %d are kept\n", c.Backup.Dir, c.Backup.At, c.Backup.Keep)
+	}
 	fmt.Fprintf(w, "  HTTP       %s\n", strings.Join(c.HTTP.Listen, ", "))
 	if len(c.Modems) == 0 {
 		fmt.Fprintln(w, "  modems     none: there is chat but no SMS until a section [[modem]] is added")

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,15 +205,26 @@ func TestClockWasWrong(t *testing.T) {
 
 // told is a store that says what the test wants.
 type told struct {
+	mu        sync.Mutex // guards what follows
 	sizes     []store.FileSize
 	recovered []store.Recovery
 	compacted []time.Time
 }
 
 func (s *told) Copy(context.Context, string) (store.Copy, error) { return store.Copy{}, os.ErrInvalid }
-func (s *told) Sizes() []store.FileSize                          { return s.sizes }
-func (s *told) Recovered() []store.Recovery                      { return s.recovered }
+func (s *told) Sizes() []store.FileSize {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.sizes)
+}
+func (s *told) Recovered() []store.Recovery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recovered
+}
 func (s *told) Compact(context.Context) ([]store.Compaction, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.compacted = append(s.compacted, time.Now())
 	return nil, nil
 }
@@ -231,7 +244,9 @@ func TestStoreFindings(t *testing.T) {
 		if f := h.finding("recovered state.db"); !strings.Contains(f, "/b.tar") || !strings.Contains(f, "/data/state.db.damaged-1") {
 			t.Errorf("recovered: %q", f)
 		}
+		s.mu.Lock()
 		s.sizes[0].Used, s.recovered = 1<<20, nil
+		s.mu.Unlock()
 		wait(2 * time.Minute)
 		if l := h.health.List(); len(l) != 0 {
 			t.Errorf("afterwards: %v", l)
@@ -245,6 +260,8 @@ func TestCompactionWeekly(t *testing.T) {
 		s := &told{}
 		keep(t, s, Config{Hour: 3, Minute: 30})
 		wait(21 * 24 * time.Hour)
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if len(s.compacted) != 4 {
 			t.Fatalf("%v", s.compacted)
 		}

@@ -172,7 +172,7 @@ func TestKillRestore(t *testing.T) {
 		if got != "one" && got != "two" {
 			t.Errorf("in the folder is %q, restored last was %q", got, last)
 		}
-		if names, err := filepath.Glob(filepath.Join(dir, "data", "*.restore")); err != nil || len(names) > 0 {
+		if names, err := filepath.Glob(filepath.Join(dir, "data", "*.restore-tmp")); err != nil || len(names) > 0 {
 			t.Errorf("left after the next start: %v, %v", names, err)
 		}
 	}

@@ -40,7 +40,8 @@ func (s *Store) Copy(ctx context.Context, path string) (Copy, error) {
 	if closed {
 		return Copy{}, ErrClosed
 	}
-	if err := roomFor(filepath.Dir(path), f.fileSize().Used); err != nil {
+	// Twice: it is packed next, mostly on the same disk.
+	if err := roomFor(filepath.Dir(path), 2*f.fileSize().Used); err != nil {
 		return Copy{}, fmt.Errorf("copy %s: %w", f.name, err)
 	}
 	return copyOf(ctx, f.db, path)
@@ -120,7 +121,7 @@ func Paced(ctx context.Context, f *os.File) io.Writer {
 
 // CopySuffix ends the names of copies in the data folder that are packed into
 // a backup next; the next start removes those that a kill left.
-const CopySuffix = ".copy"
+const CopySuffix = ".backup-copy"
 
 // pacedWriter writes a large file beside a running committer.
 type pacedWriter struct {

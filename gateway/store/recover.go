@@ -19,8 +19,8 @@ import (
 
 // Endings of files beside a database.
 const (
-	suffixRestore = ".restore"     // being written for a restore
-	suffixRescue  = ".rescue"      // being written to replace a damaged file
+	suffixRestore = ".restore-tmp" // being written for a restore
+	suffixRescue  = ".rescue-tmp"  // being written to replace a damaged file
 	suffixShrink  = ".compact.new" // being written by a compaction
 	suffixCompact = ".compact"     // a finished compaction that was not put in place
 	suffixSuspect = ".suspect"     // a mark: inspect the file at the next start
