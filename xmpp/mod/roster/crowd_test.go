@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"doorway/xmpp/jid"
+	"doorway/xmpp/routertest"
 )
 
 // TestCrowd has four people with two resources each do at random everything
@@ -26,22 +27,22 @@ func TestCrowd(t *testing.T) {
 							to := people[random.IntN(len(people))]
 							switch n := random.IntN(10); n {
 							case 0:
-								c.send("<presence type='unavailable'/>", "<presence/>")
+								c.Say("<presence type='unavailable'/>", "<presence/>")
 							case 1:
-								c.send(setXML("r", "<item jid='"+to+"' subscription='remove'/>"))
+								c.Say(setXML("r", "<item jid='"+to+"' subscription='remove'/>"))
 							case 2, 3:
-								c.send(sub([]string{"unsubscribe", "unsubscribed"}[n-2], to))
+								c.Say(sub([]string{"unsubscribe", "unsubscribed"}[n-2], to))
 							case 4, 5, 6:
-								c.send(sub("subscribe", to))
+								c.Say(sub("subscribe", to))
 							default:
-								c.send(sub("subscribed", to))
+								c.Say(sub("subscribed", to))
 							}
 						}
 					})
 				}
 			}
 			clients.Wait()
-			o.peer.recv()
+			o.peer.Recv()
 			pairs := func(f func(a, b string)) {
 				for _, a := range people {
 					for _, b := range people {
@@ -61,15 +62,15 @@ func TestCrowd(t *testing.T) {
 			})
 			// Stanzas that cross may leave two sides at odds, as they carry no
 			// mark of what they answer. Asking again mends that.
-			online := map[string]*client{}
+			online := map[string]*routertest.Client{}
 			for _, p := range people {
 				online[p] = o.online(p + "/desk")
 			}
 			pairs(func(a, b string) {
-				online[a].send(sub("subscribe", b))
-				online[a].recv()
-				online[b].send(sub("subscribed", a))
-				online[b].recv()
+				online[a].Say(sub("subscribe", b))
+				online[a].Recv()
+				online[b].Say(sub("subscribed", a))
+				online[b].Recv()
 			})
 			pairs(func(a, b string) {
 				if got := o.roster.Subscription(jid.MustParse(a), jid.MustParse(b)); got != "both" {

@@ -11,6 +11,8 @@ import (
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
+	"doorway/xmpp/routertest"
+	"doorway/xmpp/stanza"
 )
 
 const (
@@ -23,12 +25,12 @@ func sub(typ, to string) string { return "<presence type='" + typ + "' to='" + t
 func push(jid, rest string) string { return "push <item jid='" + jid + "' subscription=" + rest + "/>" }
 
 // befriend makes a mutual subscription of two people.
-func befriend(a, b *client) {
-	a.send(sub("subscribe", b.s.JID().Bare().String()))
-	b.send(sub("subscribed", a.s.JID().Bare().String()), sub("subscribe", a.s.JID().Bare().String()))
-	a.send(sub("subscribed", b.s.JID().Bare().String()))
-	a.recv()
-	b.recv()
+func befriend(a, b *routertest.Client) {
+	a.Say(sub("subscribe", b.Session.JID().Bare().String()))
+	b.Say(sub("subscribed", a.Session.JID().Bare().String()), sub("subscribe", a.Session.JID().Bare().String()))
+	a.Say(sub("subscribed", b.Session.JID().Bare().String()))
+	a.Recv()
+	b.Recv()
 }
 
 // TestMutualSubscription is RFC 6121 §3.1 from both sides, with two resources
@@ -37,35 +39,35 @@ func TestMutualSubscription(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a, a2 := o.online(alice+"/desk"), o.online(alice+"/phone")
 		b := o.online(bob + "/desk")
-		a.recv()
+		a.Recv()
 
-		a.send("<presence type='subscribe' to='" + bob + "/desk' id='q'><status>It is me</status></presence>")
-		same(t, "alice", a.recv(), push(bob, "'none' ask='subscribe'"))
-		same(t, "alice's phone", a2.recv(), push(bob, "'none' ask='subscribe'"))
-		same(t, "bob", b.recv(), "presence:subscribe "+alice+" > "+bob+" <status>It is me</status>")
+		a.Say("<presence type='subscribe' to='" + bob + "/desk' id='q'><status>It is me</status></presence>")
+		a.Want("alice", push(bob, "'none' ask='subscribe'"))
+		a2.Want("alice's phone", push(bob, "'none' ask='subscribe'"))
+		b.Want("bob", "presence:subscribe "+alice+" > "+bob+" <status>It is me</status>")
 
-		b.send(sub("subscribed", alice))
-		same(t, "bob", b.recv(), push(alice, "'from'"))
-		for _, c := range []*client{a, a2} {
-			same(t, "alice", c.recv(), "presence:subscribed "+bob+" > "+alice, push(bob, "'to'"),
+		b.Say(sub("subscribed", alice))
+		b.Want("bob", push(alice, "'from'"))
+		for _, c := range []*routertest.Client{a, a2} {
+			c.Want("alice", "presence:subscribed "+bob+" > "+alice, push(bob, "'to'"),
 				"presence "+bob+"/desk > "+alice)
 		}
 
-		b.send(sub("subscribe", alice))
-		same(t, "bob", b.recv(), push(alice, "'from' ask='subscribe'"))
-		same(t, "alice's phone", a2.recv(), "presence:subscribe "+bob+" > "+alice)
-		a.recv()
-		a.send(sub("subscribed", bob))
-		same(t, "bob", b.recv(), "presence:subscribed "+alice+" > "+bob, push(alice, "'both'"),
+		b.Say(sub("subscribe", alice))
+		b.Want("bob", push(alice, "'from' ask='subscribe'"))
+		a2.Want("alice's phone", "presence:subscribe "+bob+" > "+alice)
+		a.Recv()
+		a.Say(sub("subscribed", bob))
+		b.Want("bob", "presence:subscribed "+alice+" > "+bob, push(alice, "'both'"),
 			"presence "+alice+"/desk > "+bob, "presence "+alice+"/phone > "+bob)
-		same(t, "alice's phone", a2.recv(), push(bob, "'both'"))
+		a2.Want("alice's phone", push(bob, "'both'"))
 
 		o.crash()
-		a, b = o.login(alice+"/desk"), o.login(bob+"/desk")
-		a.send(getXML)
-		b.send(getXML)
-		same(t, "alice", a.recv(), "result g <query xmlns='jabber:iq:roster'><item jid='"+bob+"' subscription='both'/></query>")
-		same(t, "bob", b.recv(), "result g <query xmlns='jabber:iq:roster'><item jid='"+alice+"' subscription='both'/></query>")
+		a, b = o.Login(alice+"/desk"), o.Login(bob+"/desk")
+		a.Say(getXML)
+		b.Say(getXML)
+		a.Want("alice", "result g <query xmlns='jabber:iq:roster'><item jid='"+bob+"' subscription='both'/></query>")
+		b.Want("bob", "result g <query xmlns='jabber:iq:roster'><item jid='"+alice+"' subscription='both'/></query>")
 	})
 }
 
@@ -73,13 +75,13 @@ func TestMutualSubscription(t *testing.T) {
 func TestDenial(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a, b := o.online(alice+"/desk"), o.online(bob+"/desk")
-		a.send(sub("subscribe", bob))
-		a.recv()
-		b.recv()
-		b.send(sub("unsubscribed", alice))
-		same(t, "alice", a.recv(), "presence:unsubscribed "+bob+" > "+alice, push(bob, "'none'"))
-		same(t, "bob", b.recv()) // he never had an item
-		same(t, "disk", o.disk.on(), "roster "+alice+" "+bob+` {"v":1,"sub":"none"}`)
+		a.Say(sub("subscribe", bob))
+		a.Recv()
+		b.Recv()
+		b.Say(sub("unsubscribed", alice))
+		a.Want("alice", "presence:unsubscribed "+bob+" > "+alice, push(bob, "'none'"))
+		b.Want("bob") // he never had an item
+		routertest.Same(t, "disk", o.disk.Rows(), "roster "+alice+" "+bob+` {"v":1,"sub":"none"}`)
 	})
 }
 
@@ -88,14 +90,14 @@ func TestCancelling(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a, b := o.online(alice+"/desk"), o.online(bob+"/desk")
 		befriend(a, b)
-		b.send(sub("unsubscribed", alice))
-		same(t, "bob", b.recv(), push(alice, "'to'"))
-		same(t, "alice", a.recv(), "presence:unavailable "+bob+"/desk > "+alice,
+		b.Say(sub("unsubscribed", alice))
+		b.Want("bob", push(alice, "'to'"))
+		a.Want("alice", "presence:unavailable "+bob+"/desk > "+alice,
 			"presence:unsubscribed "+bob+" > "+alice, push(bob, "'from'"))
-		b.send("<presence><show>dnd</show></presence>")
-		same(t, "alice", a.recv())
-		a.send("<presence><show>away</show></presence>")
-		same(t, "bob still sees alice", b.recv()[1:], "presence "+alice+"/desk > "+bob+" <show>away</show>")
+		b.Say("<presence><show>dnd</show></presence>")
+		a.Want("alice")
+		a.Say("<presence><show>away</show></presence>")
+		routertest.Same(t, "bob still sees alice", b.Recv()[1:], "presence "+alice+"/desk > "+bob+" <show>away</show>")
 	})
 }
 
@@ -104,14 +106,14 @@ func TestUnsubscribing(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a, b := o.online(alice+"/desk"), o.online(bob+"/desk")
 		befriend(a, b)
-		a.send(sub("unsubscribe", bob))
+		a.Say(sub("unsubscribe", bob))
 		// Bob's unavailable presence ends what she has of him (§3.3.3); it and her own push cross.
-		got := a.recv()
+		got := a.Recv()
 		slices.Sort(got)
-		same(t, "alice", got, "presence:unavailable "+bob+"/desk > "+alice, push(bob, "'from'"))
-		same(t, "bob", b.recv(), "presence:unsubscribe "+alice+" > "+bob, push(alice, "'to'"))
-		b.send("<presence><show>dnd</show></presence>")
-		same(t, "alice", a.recv())
+		routertest.Same(t, "alice", got, "presence:unavailable "+bob+"/desk > "+alice, push(bob, "'from'"))
+		b.Want("bob", "presence:unsubscribe "+alice+" > "+bob, push(alice, "'to'"))
+		b.Say("<presence><show>dnd</show></presence>")
+		a.Want("alice")
 	})
 }
 
@@ -119,11 +121,11 @@ func TestUnsubscribing(t *testing.T) {
 func TestTakingARequestBack(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a := o.online(alice + "/desk")
-		a.send(sub("subscribe", bob), sub("unsubscribe", bob))
-		a.recv()
+		a.Say(sub("subscribe", bob), sub("unsubscribe", bob))
+		a.Recv()
 		b := o.online(bob + "/desk")
-		b.send("<presence type='unavailable'/>", "<presence/>")
-		for _, st := range b.recv() {
+		b.Say("<presence type='unavailable'/>", "<presence/>")
+		for _, st := range b.Recv() {
 			if strings.HasPrefix(st, "presence:subscribe") {
 				t.Errorf("bob was asked: %s", st)
 			}
@@ -136,16 +138,16 @@ func TestRemovalBetweenFriends(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a, b := o.online(alice+"/desk"), o.online(bob+"/desk")
 		befriend(a, b)
-		a.send(setXML("1", "<item jid='"+bob+"' subscription='remove'/>"))
-		got := a.recv()
+		a.Say(setXML("1", "<item jid='"+bob+"' subscription='remove'/>"))
+		got := a.Recv()
 		slices.Sort(got)
-		same(t, "alice", got, "presence:unavailable "+bob+"/desk > "+alice,
+		routertest.Same(t, "alice", got, "presence:unavailable "+bob+"/desk > "+alice,
 			"push <item jid='"+bob+"' subscription='remove'/>", "result 1")
-		same(t, "bob", b.recv(),
+		b.Want("bob",
 			"presence:unavailable "+alice+"/desk > "+bob,
 			"presence:unsubscribe "+alice+" > "+bob, push(alice, "'to'"),
 			"presence:unsubscribed "+alice+" > "+bob, push(alice, "'none'"))
-		same(t, "disk", o.disk.on(), "roster "+bob+" "+alice+` {"v":1,"sub":"none"}`)
+		routertest.Same(t, "disk", o.disk.Rows(), "roster "+bob+" "+alice+` {"v":1,"sub":"none"}`)
 	})
 }
 
@@ -154,34 +156,34 @@ func TestRemovalBetweenFriends(t *testing.T) {
 func TestRequestIsDeliveredUntilAnswered(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a, c := o.online(alice+"/desk"), o.online("carol@office.example/desk")
-		a.send("<presence type='subscribe' to='"+bob+"'><status>first</status><x:nick xmlns:x='urn:x'>A</x:nick></presence>",
+		a.Say("<presence type='subscribe' to='"+bob+"'><status>first</status><x:nick xmlns:x='urn:x'>A</x:nick></presence>",
 			"<presence type='subscribe' to='"+bob+"'><status>second</status></presence>")
-		c.send(sub("subscribe", bob))
+		c.Say(sub("subscribe", bob))
 		want := []string{"presence:subscribe " + alice + " > " + bob + " <status>first</status><x:nick xmlns:x='urn:x'>A</x:nick>",
 			"presence:subscribe carol@office.example > " + bob}
-		asked := func(c *client) []string {
-			got := c.recv()
+		asked := func(c *routertest.Client) []string {
+			got := c.Recv()
 			return slices.DeleteFunc(got, func(s string) bool { return !strings.HasPrefix(s, "presence:subscribe ") })
 		}
-		b := o.login(bob + "/desk")
-		b.send("<presence/>")
-		same(t, "bob", asked(b), want...)
-		b.send("<presence><show>away</show></presence>") // an update is no new session
-		same(t, "bob", asked(b))
-		b.send("<presence type='unavailable'/>", "<presence/>")
-		same(t, "bob again", asked(b), want...)
-		b2 := o.login(bob + "/phone")
-		b2.send("<presence><priority>-1</priority></presence>")
-		same(t, "bob's phone", asked(b2), want...)
-		same(t, "bob", asked(b))
+		b := o.Login(bob + "/desk")
+		b.Say("<presence/>")
+		routertest.Same(t, "bob", asked(b), want...)
+		b.Say("<presence><show>away</show></presence>") // an update is no new session
+		routertest.Same(t, "bob", asked(b))
+		b.Say("<presence type='unavailable'/>", "<presence/>")
+		routertest.Same(t, "bob again", asked(b), want...)
+		b2 := o.Login(bob + "/phone")
+		b2.Say("<presence><priority>-1</priority></presence>")
+		routertest.Same(t, "bob's phone", asked(b2), want...)
+		routertest.Same(t, "bob", asked(b))
 		o.crash()
-		b = o.login(bob + "/desk")
-		b.send("<presence/>")
-		same(t, "bob after restart", asked(b), want...)
-		b.send(sub("subscribed", alice), sub("unsubscribed", "carol@office.example"))
-		b.recv()
-		b.send("<presence type='unavailable'/>", "<presence/>")
-		same(t, "bob, all answered", asked(b))
+		b = o.Login(bob + "/desk")
+		b.Say("<presence/>")
+		routertest.Same(t, "bob after restart", asked(b), want...)
+		b.Say(sub("subscribed", alice), sub("unsubscribed", "carol@office.example"))
+		b.Recv()
+		b.Say("<presence type='unavailable'/>", "<presence/>")
+		routertest.Same(t, "bob, all answered", asked(b))
 	})
 }
 
@@ -190,13 +192,13 @@ func TestRequestIsDeliveredUntilAnswered(t *testing.T) {
 func TestMereRequestIsNotInTheRoster(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		b := o.online(bob + "/desk")
-		b.send(setXML("1", "<item jid='carol@office.example' name='Carol'/>"))
-		b.recv()
-		o.says("<presence type='subscribe' from='" + contact + "' to='" + bob + "'/>")
-		o.says("<presence type='subscribe' from='carol@office.example' to='" + bob + "'/>")
-		same(t, "bob", b.recv(), "presence:subscribe "+contact+" > "+bob, "presence:subscribe carol@office.example > "+bob)
-		b.send(getXML)
-		same(t, "bob", b.recv(), "result g <query xmlns='jabber:iq:roster'><item jid='carol@office.example' name='Carol' subscription='none'/></query>")
+		b.Say(setXML("1", "<item jid='carol@office.example' name='Carol'/>"))
+		b.Recv()
+		o.Route("<presence type='subscribe' from='" + contact + "' to='" + bob + "'/>")
+		o.Route("<presence type='subscribe' from='carol@office.example' to='" + bob + "'/>")
+		b.Want("bob", "presence:subscribe "+contact+" > "+bob, "presence:subscribe carol@office.example > "+bob)
+		b.Say(getXML)
+		b.Want("bob", "result g <query xmlns='jabber:iq:roster'><item jid='carol@office.example' name='Carol' subscription='none'/></query>")
 		if got := o.roster.Subscription(jid.MustParse(bob), jid.MustParse(contact)); got != "" {
 			t.Errorf("a mere request has subscription %q", got)
 		}
@@ -208,16 +210,16 @@ func TestUnknownUserIsSilentlyIgnored(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a := o.online(alice + "/desk")
 		for _, verb := range []string{"subscribe", "unsubscribe", "subscribed", "unsubscribed"} {
-			o.says("<presence type='" + verb + "' from='" + contact + "' to='nobody@office.example'/>")
-			a.send(sub(verb, "nobody@office.example"))
+			o.Route("<presence type='" + verb + "' from='" + contact + "' to='nobody@office.example'/>")
+			a.Say(sub(verb, "nobody@office.example"))
 		}
-		same(t, "contact", o.peer.recv())
-		for _, st := range a.recv() {
+		o.peer.Want("contact")
+		for _, st := range a.Recv() {
 			if !strings.HasPrefix(st, "push ") {
 				t.Errorf("alice got %s", st)
 			}
 		}
-		for _, line := range o.disk.on() {
+		for _, line := range o.disk.Rows() {
 			if strings.Contains(line, " nobody@office.example "+contact) {
 				t.Errorf("disk has %s", line)
 			}
@@ -229,8 +231,8 @@ func TestUnknownUserIsSilentlyIgnored(t *testing.T) {
 func TestUnreachableDomainIsAnError(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a := o.online(alice + "/desk")
-		a.send(sub("subscribe", "x@elsewhere.example"), "<presence type='subscribe'/>", sub("subscribe", alice))
-		same(t, "alice", a.recv(), "presence:error x@elsewhere.example > "+alice+" remote-server-not-found cancel",
+		a.Say(sub("subscribe", "x@elsewhere.example"), "<presence type='subscribe'/>", sub("subscribe", alice))
+		a.Want("alice", "presence:error x@elsewhere.example > "+alice+" remote-server-not-found cancel",
 			push("x@elsewhere.example", "'none' ask='subscribe'"),
 			"presence:error "+alice+" > "+alice+"/desk bad-request modify")
 	})
@@ -240,13 +242,13 @@ func TestUnreachableDomainIsAnError(t *testing.T) {
 func TestPreApproval(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a, b := o.online(alice+"/desk"), o.online(bob+"/desk")
-		b.send(sub("subscribed", alice))
-		same(t, "bob", b.recv(), push(alice, "'none' approved='true'"))
-		same(t, "alice is not told", a.recv())
-		a.send(sub("subscribe", bob))
-		same(t, "alice", a.recv(), push(bob, "'none' ask='subscribe'"),
+		b.Say(sub("subscribed", alice))
+		b.Want("bob", push(alice, "'none' approved='true'"))
+		a.Want("alice is not told")
+		a.Say(sub("subscribe", bob))
+		a.Want("alice", push(bob, "'none' ask='subscribe'"),
 			"presence:subscribed "+bob+" > "+alice, push(bob, "'to'"), "presence "+bob+"/desk > "+alice)
-		same(t, "bob is not asked", b.recv(), push(alice, "'from' approved='true'"))
+		b.Want("bob is not asked", push(alice, "'from' approved='true'"))
 	})
 }
 
@@ -263,12 +265,12 @@ func TestLostHalfIsMended(t *testing.T) {
 		put(bob, "carol@office.example", "to", false)     // carol has cancelled that
 		b, c := o.online(bob+"/desk"), o.online("carol@office.example/desk")
 		o.online(alice + "/desk")
-		same(t, "bob", b.recv(), "presence:subscribe "+alice+" > "+bob)
-		c.recv()
+		b.Want("bob", "presence:subscribe "+alice+" > "+bob)
+		c.Recv()
 		if got := o.roster.Subscription(jid.MustParse(alice), jid.MustParse("carol@office.example")); got != "to" {
 			t.Errorf("alice's subscription to carol is %q", got)
 		}
-		b.close()
+		b.Leave()
 		o.online(bob + "/desk")
 		if got := o.roster.Subscription(jid.MustParse(bob), jid.MustParse("carol@office.example")); got != "none" {
 			t.Errorf("bob's subscription to carol is %q", got)
@@ -280,10 +282,10 @@ func TestLostHalfIsMended(t *testing.T) {
 func TestRequestsAreBounded(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		for i := range 250 {
-			o.says(fmt.Sprintf("<presence type='subscribe' from='p%d@peer.example' to='%s'><status>%s</status></presence>", i, bob, strings.Repeat("x", 10<<10)))
+			o.Route(fmt.Sprintf("<presence type='subscribe' from='p%d@peer.example' to='%s'><status>%s</status></presence>", i, bob, strings.Repeat("x", 10<<10)))
 		}
 		synctest.Wait()
-		on := o.disk.on()
+		on := o.disk.Rows()
 		if len(on) != 200 {
 			t.Errorf("%d requests kept", len(on))
 		}
@@ -297,21 +299,21 @@ func TestRequestsAreBounded(t *testing.T) {
 // becoming available.
 func TestNoRequestIsDeliveredTwice(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
-		o.disk.set(func() { o.disk.held = true })
-		b := o.login(bob + "/desk")
-		o.says("<presence type='subscribe' from='" + contact + "' to='" + bob + "'/>")
-		b.send("<presence/>")
-		same(t, "bob, before the disk has it", b.recv(), "presence "+bob+"/desk > "+bob)
-		o.disk.set(func() { o.disk.held = false })
-		same(t, "bob", b.recv(), "presence:subscribe "+contact+" > "+bob)
+		o.disk.Hold()
+		b := o.Login(bob + "/desk")
+		o.Route("<presence type='subscribe' from='" + contact + "' to='" + bob + "'/>")
+		b.Say("<presence/>")
+		b.Want("bob, before the disk has it", "presence "+bob+"/desk > "+bob)
+		o.disk.Release()
+		b.Want("bob", "presence:subscribe "+contact+" > "+bob)
 
-		c := o.login("carol@office.example/desk")
+		c := o.Login("carol@office.example/desk")
 		o.between = func() { // she is available and has not been given what waits
-			o.says("<presence type='subscribe' from='" + contact + "' to='carol@office.example'/>")
+			o.Route("<presence type='subscribe' from='" + contact + "' to='carol@office.example'/>")
 			synctest.Wait()
 		}
-		c.send("<presence/>")
-		same(t, "carol", c.recv(), "presence carol@office.example/desk > carol@office.example",
+		c.Say("<presence/>")
+		c.Want("carol", "presence carol@office.example/desk > carol@office.example",
 			"presence:subscribe "+contact+" > carol@office.example")
 	})
 }
@@ -321,15 +323,20 @@ func TestNoRequestIsDeliveredTwice(t *testing.T) {
 func TestMessageStaysBehindSubscribe(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		desk, phone := o.online(alice+"/desk"), o.online(alice+"/phone")
-		o.peer.block = make(chan struct{})
+		block := make(chan struct{})
+		o.peer.On = func(st *stanza.Stanza) {
+			if st.To.Local() == "x" {
+				<-block
+			}
+		}
 		var clients sync.WaitGroup
-		clients.Go(func() { desk.send(sub("subscribe", "x@peer.example")) })
+		clients.Go(func() { desk.Say(sub("subscribe", "x@peer.example")) })
 		synctest.Wait()
-		clients.Go(func() { phone.send(sub("subscribe", contact), "<message to='"+contact+"'><body>hi</body></message>") })
+		clients.Go(func() { phone.Say(sub("subscribe", contact), "<message to='"+contact+"'><body>hi</body></message>") })
 		synctest.Wait()
-		close(o.peer.block)
+		close(block)
 		clients.Wait()
-		same(t, "contacts", o.peer.recv(), "presence:subscribe "+alice+" > x@peer.example",
+		o.peer.Want("contacts", "presence:subscribe "+alice+" > x@peer.example",
 			"presence:subscribe "+alice+" > "+contact, "message "+alice+"/phone > "+contact+" <body>hi</body>")
 	})
 }
@@ -351,12 +358,12 @@ func (g *gateway) Handle(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, e
 
 func TestGatewayAddsFromItsHandler(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
-		if err := o.r.Domain(xmpp.Domain{Name: "sms.office.example", Handler: &gateway{o, t}}); err != nil {
+		if err := o.Router.Domain(xmpp.Domain{Name: "sms.office.example", Handler: &gateway{o, t}}); err != nil {
 			t.Fatal(err)
 		}
 		a := o.online(alice + "/desk")
-		a.send(sub("subscribe", "+4915550101@sms.office.example"))
-		same(t, "alice", a.recv(), push("+4915550101@sms.office.example", "'none' ask='subscribe'"),
+		a.Say(sub("subscribe", "+4915550101@sms.office.example"))
+		a.Want("alice", push("+4915550101@sms.office.example", "'none' ask='subscribe'"),
 			"push <item jid='+4915550101@sms.office.example' name='Phone' subscription='both'/>")
 	})
 }

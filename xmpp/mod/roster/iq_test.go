@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"doorway/xmpp/routertest"
 )
 
 func setXML(id, item string) string {
@@ -18,23 +20,23 @@ const getXML = "<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>"
 
 func TestGetReturnsWhatWasSet(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
-		alice := o.login("alice@office.example/desk")
-		alice.send(getXML)
-		same(t, "alice", alice.recv(), "result g <query xmlns='jabber:iq:roster'></query>")
-		alice.send(setXML("s", "<item jid='Bob@office.example' name='Bob &amp; Co' subscription='both' ask='subscribe' approved='true'><group>A&lt;B</group><group>C</group></item>"))
+		alice := o.Login("alice@office.example/desk")
+		alice.Say(getXML)
+		alice.Want("alice", "result g <query xmlns='jabber:iq:roster'></query>")
+		alice.Say(setXML("s", "<item jid='Bob@office.example' name='Bob &amp; Co' subscription='both' ask='subscribe' approved='true'><group>A&lt;B</group><group>C</group></item>"))
 		item := "<item jid='bob@office.example' name='Bob &amp; Co' subscription='none'><group>A&lt;B</group><group>C</group></item>"
 		// The result and the push, in either order; a push before the first presence too.
-		got := alice.recv()
+		got := alice.Recv()
 		slices.Sort(got)
-		same(t, "alice", got, "push "+item, "result s")
+		routertest.Same(t, "alice", got, "push "+item, "result s")
 		// Replaced as a whole (RFC 6121 §2.4): an empty name is no name.
-		alice.send(setXML("s2", "<item jid='bob@office.example' name=''/>"), getXML)
-		got = alice.recv()
-		same(t, "alice", got[len(got)-1:], "result g <query xmlns='jabber:iq:roster'><item jid='bob@office.example' subscription='none'/></query>")
+		alice.Say(setXML("s2", "<item jid='bob@office.example' name=''/>"), getXML)
+		got = alice.Recv()
+		routertest.Same(t, "alice", got[len(got)-1:], "result g <query xmlns='jabber:iq:roster'><item jid='bob@office.example' subscription='none'/></query>")
 		o.crash()
-		alice = o.login("alice@office.example/desk")
-		alice.send("<iq type='get' id='g' to='alice@office.example'><query xmlns='jabber:iq:roster'/></iq>")
-		same(t, "alice after restart", alice.recv(), "result g <query xmlns='jabber:iq:roster'><item jid='bob@office.example' subscription='none'/></query>")
+		alice = o.Login("alice@office.example/desk")
+		alice.Say("<iq type='get' id='g' to='alice@office.example'><query xmlns='jabber:iq:roster'/></iq>")
+		alice.Want("alice after restart", "result g <query xmlns='jabber:iq:roster'><item jid='bob@office.example' subscription='none'/></query>")
 	})
 }
 
@@ -60,12 +62,12 @@ func TestSetErrors(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			play(t, func(t *testing.T, o *office) {
 				alice := o.online("alice@office.example/desk")
-				alice.send(setXML("1", "<item jid='bob@office.example' name='Bob'><group>Old</group></item>"))
-				alice.recv()
-				before := o.disk.on()
-				alice.send(setXML("e", c.item))
-				same(t, "alice", alice.recv(), "error e "+c.want)
-				same(t, "disk", o.disk.on(), before...) // the item is as it was
+				alice.Say(setXML("1", "<item jid='bob@office.example' name='Bob'><group>Old</group></item>"))
+				alice.Recv()
+				before := o.disk.Rows()
+				alice.Say(setXML("e", c.item))
+				alice.Want("alice", "error e "+c.want)
+				routertest.Same(t, "disk", o.disk.Rows(), before...) // the item is as it was
 			})
 		})
 	}
@@ -74,9 +76,9 @@ func TestSetErrors(t *testing.T) {
 func TestLongestNamesFit(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		long := strings.Repeat("x", 1023)
-		alice := o.login("alice@office.example/desk")
-		alice.send(setXML("1", "<item jid='bob@office.example' name='"+long+"'><group>"+long+"</group></item>"))
-		same(t, "alice", alice.recv(), "result 1")
+		alice := o.Login("alice@office.example/desk")
+		alice.Say(setXML("1", "<item jid='bob@office.example' name='"+long+"'><group>"+long+"</group></item>"))
+		alice.Want("alice", "result 1")
 	})
 }
 
@@ -84,44 +86,44 @@ func TestSomebodyElsesRosterIsForbidden(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		alice, bob := o.online("alice@office.example/desk"), o.online("bob@office.example/desk")
 		for _, to := range []string{"bob@office.example", "nobody@office.example"} {
-			alice.send("<iq type='set' id='s' to='"+to+"'><query xmlns='jabber:iq:roster'><item jid='x@office.example'/></query></iq>",
+			alice.Say("<iq type='set' id='s' to='"+to+"'><query xmlns='jabber:iq:roster'><item jid='x@office.example'/></query></iq>",
 				"<iq type='get' id='g' to='"+to+"'><query xmlns='jabber:iq:roster'/></iq>")
-			same(t, "alice", alice.recv(), "error s forbidden auth", "error g forbidden auth")
+			alice.Want("alice", "error s forbidden auth", "error g forbidden auth")
 		}
-		same(t, "bob", bob.recv())
-		same(t, "disk", o.disk.on())
+		bob.Want("bob")
+		routertest.Same(t, "disk", o.disk.Rows())
 	})
 }
 
 func TestPushesGoToEveryInterestedResource(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
-		desk, phone, deaf := o.login("alice@office.example/desk"), o.login("alice@office.example/phone"), o.login("alice@office.example/deaf")
-		desk.send(getXML)
-		phone.send(getXML)
-		deaf.send("<presence/>")
-		desk.recv()
-		phone.recv()
-		deaf.recv()
-		desk.send(setXML("1", "<item jid='bob@office.example'/>"))
+		desk, phone, deaf := o.Login("alice@office.example/desk"), o.Login("alice@office.example/phone"), o.Login("alice@office.example/deaf")
+		desk.Say(getXML)
+		phone.Say(getXML)
+		deaf.Say("<presence/>")
+		desk.Recv()
+		phone.Recv()
+		deaf.Recv()
+		desk.Say(setXML("1", "<item jid='bob@office.example'/>"))
 		push := "push <item jid='bob@office.example' subscription='none'/>"
-		got := desk.recv()
+		got := desk.Recv()
 		slices.Sort(got)
-		same(t, "requester", got, push, "result 1")
-		same(t, "other resource", phone.recv(), push)
-		same(t, "uninterested resource", deaf.recv())
+		routertest.Same(t, "requester", got, push, "result 1")
+		phone.Want("other resource", push)
+		deaf.Want("uninterested resource")
 		// What clients answer to pushes is ignored.
-		phone.send("<iq type='error' id='push1' to='alice@office.example'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+		phone.Say("<iq type='error' id='push1' to='alice@office.example'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
 			"<iq type='error' id='push1'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
 			"<iq type='result' id='push1'/>")
-		same(t, "phone", phone.recv())
-		same(t, "desk", desk.recv())
-		desk.send(setXML("2", "<item jid='bob@office.example' subscription='remove'/>"))
+		phone.Want("phone")
+		desk.Want("desk")
+		desk.Say(setXML("2", "<item jid='bob@office.example' subscription='remove'/>"))
 		gone := "push <item jid='bob@office.example' subscription='remove'/>"
-		got = desk.recv()
+		got = desk.Recv()
 		slices.Sort(got)
-		same(t, "requester", got, gone, "result 2")
-		same(t, "other resource", phone.recv(), gone)
-		same(t, "disk", o.disk.on())
+		routertest.Same(t, "requester", got, gone, "result 2")
+		phone.Want("other resource", gone)
+		routertest.Same(t, "disk", o.disk.Rows())
 	})
 }
 
@@ -143,13 +145,13 @@ func TestRemovalEndsSubscriptions(t *testing.T) {
 			play(t, func(t *testing.T, o *office) {
 				prepare(o, state, false)
 				alice := o.online(me + "/desk")
-				o.peer.recv()
-				alice.send(setXML("1", "<item jid='"+contact+"' subscription='remove'/>"))
-				got := alice.recv()
+				o.peer.Recv()
+				alice.Say(setXML("1", "<item jid='"+contact+"' subscription='remove'/>"))
+				got := alice.Recv()
 				slices.Sort(got)
-				same(t, "alice", got, "push <item jid='"+contact+"' subscription='remove'/>", "result 1")
-				same(t, "contact", o.peer.recv(), want...)
-				same(t, "disk", o.disk.on())
+				routertest.Same(t, "alice", got, "push <item jid='"+contact+"' subscription='remove'/>", "result 1")
+				o.peer.Want("contact", want...)
+				routertest.Same(t, "disk", o.disk.Rows())
 			})
 		})
 	}
@@ -157,11 +159,11 @@ func TestRemovalEndsSubscriptions(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
-		alice := o.login("alice@office.example/desk")
+		alice := o.Login("alice@office.example/desk")
 		version := func(ask string) string {
 			t.Helper()
-			alice.send("<iq type='get' id='g'><query xmlns='jabber:iq:roster'" + ask + "/></iq>")
-			got := alice.raw()
+			alice.Say("<iq type='get' id='g'><query xmlns='jabber:iq:roster'" + ask + "/></iq>")
+			got := alice.Take()
 			q, ok := got[len(got)-1].Child("jabber:iq:roster", "query")
 			if !ok {
 				return ""
@@ -175,9 +177,9 @@ func TestVersion(t *testing.T) {
 		if version(" ver='"+empty+"'") != "" {
 			t.Error("the current version got a whole roster")
 		}
-		alice.send(setXML("1", "<item jid='bob@office.example'/>"))
+		alice.Say(setXML("1", "<item jid='bob@office.example'/>"))
 		var pushed string
-		for _, st := range alice.raw() {
+		for _, st := range alice.Take() {
 			if st.Type == "set" {
 				pushed = st.Inner()
 			}
@@ -190,7 +192,7 @@ func TestVersion(t *testing.T) {
 			t.Errorf("push %q does not carry version %s", pushed, one)
 		}
 		o.crash()
-		alice = o.login("alice@office.example/desk")
+		alice = o.Login("alice@office.example/desk")
 		if version(" ver='"+one+"'") != "" {
 			t.Error("the version did not survive a restart")
 		}
@@ -200,10 +202,10 @@ func TestVersion(t *testing.T) {
 func TestStreamFeatures(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		var got []string
-		for _, f := range o.r.StreamFeatures() {
+		for _, f := range o.Router.StreamFeatures() {
 			got = append(got, f.Offer(nil))
 		}
-		same(t, "features", got, "<ver xmlns='urn:xmpp:features:rosterver'/>", "<sub xmlns='urn:xmpp:features:pre-approval'/>")
+		routertest.Same(t, "features", got, "<ver xmlns='urn:xmpp:features:rosterver'/>", "<sub xmlns='urn:xmpp:features:pre-approval'/>")
 	})
 }
 
@@ -213,11 +215,11 @@ func TestAtMost1500Items(t *testing.T) {
 			o.disk.Table("roster").Later(map[string]any{fmt.Sprintf("%s\x00p%d@peer.example", me, i): map[string]any{"v": 1, "sub": "none"}}, nil)
 		}
 		alice := o.online(me + "/desk")
-		alice.send(setXML("new", "<item jid='one@toomany.example'/>"), setXML("old", "<item jid='p7@peer.example' name='Seven'/>"),
+		alice.Say(setXML("new", "<item jid='one@toomany.example'/>"), setXML("old", "<item jid='p7@peer.example' name='Seven'/>"),
 			"<presence type='subscribe' to='one@toomany.example'/>")
-		got := alice.recv()
+		got := alice.Recv()
 		slices.Sort(got)
-		same(t, "alice", got, "error new resource-constraint wait",
+		routertest.Same(t, "alice", got, "error new resource-constraint wait",
 			"presence:error one@toomany.example > "+me+"/desk resource-constraint wait",
 			"push <item jid='p7@peer.example' name='Seven' subscription='none'/>", "result old")
 	})
@@ -227,32 +229,32 @@ func TestAtMost1500Items(t *testing.T) {
 func TestNothingIsToldBeforeItIsOnDisk(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		desk, phone := o.online(me+"/desk"), o.online(me+"/phone")
-		desk.recv()
-		o.disk.set(func() { o.disk.held = true })
+		desk.Recv()
+		o.disk.Hold()
 		var clients sync.WaitGroup
-		clients.Go(func() { desk.send(setXML("1", "<item jid='bob@office.example'/>")) })
-		same(t, "desk", desk.recv())
+		clients.Go(func() { desk.Say(setXML("1", "<item jid='bob@office.example'/>")) })
+		desk.Want("desk")
 		// What a client sends after a subscription stanza does not overtake it.
 		clients.Go(func() {
-			phone.send("<presence type='subscribe' to='"+contact+"'/>", "<message to='"+contact+"' type='chat'><body>hi</body></message>")
+			phone.Say("<presence type='subscribe' to='"+contact+"'/>", "<message to='"+contact+"' type='chat'><body>hi</body></message>")
 		})
 		synctest.Wait()
 		// A roster asked for meanwhile stands behind what it contains.
-		late := o.login(me + "/late")
-		late.send(getXML)
-		same(t, "desk", desk.recv())
-		same(t, "phone", phone.recv())
-		same(t, "late", late.recv())
-		same(t, "contact", o.peer.recv())
-		o.disk.set(func() { o.disk.held = false })
+		late := o.Login(me + "/late")
+		late.Say(getXML)
+		desk.Want("desk")
+		phone.Want("phone")
+		late.Want("late")
+		o.peer.Want("contact")
+		o.disk.Release()
 		clients.Wait()
 		bob, asked := "push <item jid='bob@office.example' subscription='none'/>", "push "+shows("None + Pending Out", false)
-		got := desk.recv()
+		got := desk.Recv()
 		slices.Sort(got)
-		same(t, "desk", got, bob, asked, "result 1")
-		same(t, "phone", phone.recv(), bob, asked)
-		same(t, "late", late.recv(), "result g <query xmlns='jabber:iq:roster'><item jid='bob@office.example' subscription='none'/>"+shows("None + Pending Out", false)+"</query>")
-		same(t, "contact", o.peer.recv(), "presence:subscribe "+me+" > "+contact,
+		routertest.Same(t, "desk", got, bob, asked, "result 1")
+		phone.Want("phone", bob, asked)
+		late.Want("late", "result g <query xmlns='jabber:iq:roster'><item jid='bob@office.example' subscription='none'/>"+shows("None + Pending Out", false)+"</query>")
+		o.peer.Want("contact", "presence:subscribe "+me+" > "+contact,
 			"message:chat "+me+"/phone > "+contact+" <body>hi</body>")
 	})
 }
@@ -260,22 +262,22 @@ func TestNothingIsToldBeforeItIsOnDisk(t *testing.T) {
 func TestAFullDiskChangesNothing(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		alice, bob := o.online(me+"/desk"), o.online("bob@office.example/desk")
-		alice.send(setXML("1", "<item jid='bob@office.example' name='Bob'/>"))
-		alice.recv()
-		o.disk.set(func() { o.disk.fail = errors.New("no space left") })
-		alice.send(setXML("2", "<item jid='bob@office.example' name='Robert'/>"),
+		alice.Say(setXML("1", "<item jid='bob@office.example' name='Bob'/>"))
+		alice.Recv()
+		o.disk.Fail(errors.New("no space left"))
+		alice.Say(setXML("2", "<item jid='bob@office.example' name='Robert'/>"),
 			setXML("3", "<item jid='bob@office.example' subscription='remove'/>"),
 			"<presence type='subscribe' to='bob@office.example' id='4'/>")
-		same(t, "alice", alice.recv(), "error 2 internal-server-error cancel", "error 3 internal-server-error cancel",
+		alice.Want("alice", "error 2 internal-server-error cancel", "error 3 internal-server-error cancel",
 			"presence:error bob@office.example > "+me+"/desk internal-server-error cancel")
 		// A request that the other side's disk refuses comes back too.
-		o.says("<presence type='subscribe' from='" + contact + "' to='" + me + "'/>")
-		same(t, "alice", alice.recv())
-		same(t, "bob", bob.recv())
-		same(t, "contact", o.peer.recv(), "presence:error "+me+" > "+contact+" internal-server-error cancel")
-		o.disk.set(func() { o.disk.fail = nil })
-		alice.send(getXML)
-		same(t, "alice", alice.recv(), "result g <query xmlns='jabber:iq:roster'><item jid='bob@office.example' name='Bob' subscription='none'/></query>")
+		o.Route("<presence type='subscribe' from='" + contact + "' to='" + me + "'/>")
+		alice.Want("alice")
+		bob.Want("bob")
+		o.peer.Want("contact", "presence:error "+me+" > "+contact+" internal-server-error cancel")
+		o.disk.Fail(nil)
+		alice.Say(getXML)
+		alice.Want("alice", "result g <query xmlns='jabber:iq:roster'><item jid='bob@office.example' name='Bob' subscription='none'/></query>")
 	})
 }
 
@@ -285,15 +287,15 @@ func TestPushesLeaveInTheOrderOfCommits(t *testing.T) {
 		watch := o.online(me + "/watch")
 		var clients sync.WaitGroup
 		for i := range 8 {
-			c := o.login(fmt.Sprintf("%s/c%d", me, i))
+			c := o.Login(fmt.Sprintf("%s/c%d", me, i))
 			clients.Go(func() {
 				for n := range 25 {
-					c.send(setXML("s", fmt.Sprintf("<item jid='bob@office.example' name='%d-%d'/>", i, n)))
+					c.Say(setXML("s", fmt.Sprintf("<item jid='bob@office.example' name='%d-%d'/>", i, n)))
 				}
 			})
 		}
 		clients.Wait()
-		pushes := watch.recv()
+		pushes := watch.Recv()
 		if len(pushes) != 200 {
 			t.Fatalf("%d pushes", len(pushes))
 		}
@@ -310,7 +312,7 @@ func TestPushesLeaveInTheOrderOfCommits(t *testing.T) {
 		}
 		_, last, _ := strings.Cut(pushes[199], "name='")
 		last, _, _ = strings.Cut(last, "'")
-		if on := o.disk.on(); len(on) != 1 || !strings.Contains(on[0], `"name":"`+last+`"`) {
+		if on := o.disk.Rows(); len(on) != 1 || !strings.Contains(on[0], `"name":"`+last+`"`) {
 			t.Errorf("disk has %v, the last push said %s", on, last)
 		}
 	})
@@ -323,9 +325,9 @@ func TestUnreadableRecordIsPassedOver(t *testing.T) {
 			me + "\x00odd@peer.example":  map[string]any{"v": 1, "sub": "sometimes"},
 			me + "\x00good@peer.example": map[string]any{"v": 1, "sub": "none"}})
 		o.disk.Table("requests").Write(map[string]any{me + "\x00bad@peer.example": map[string]any{"v": 1, "stanza": "<presence"}})
-		alice := o.login(me + "/desk")
-		alice.send(getXML)
-		same(t, "alice", alice.recv(), "result g <query xmlns='jabber:iq:roster'><item jid='good@peer.example' subscription='none'/></query>")
+		alice := o.Login(me + "/desk")
+		alice.Say(getXML)
+		alice.Want("alice", "result g <query xmlns='jabber:iq:roster'><item jid='good@peer.example' subscription='none'/></query>")
 	})
 }
 
@@ -333,19 +335,19 @@ func TestUnreadableRecordIsPassedOver(t *testing.T) {
 func TestIdleAccountsAreDropped(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		alice := o.online(me + "/desk")
-		alice.send(setXML("1", "<item jid='bob@office.example' name='Bob'/>"))
-		alice.recv()
+		alice.Say(setXML("1", "<item jid='bob@office.example' name='Bob'/>"))
+		alice.Recv()
 		for i := range 1000 {
 			local := fmt.Sprintf("p%d", i)
 			o.accounts[local] = true
-			o.says("<presence type='unsubscribe' from='" + contact + "' to='" + local + "@office.example'/>")
+			o.Route("<presence type='unsubscribe' from='" + contact + "' to='" + local + "@office.example'/>")
 		}
 		synctest.Wait()
 		if n := o.roster.Loaded(); n > 520 {
 			t.Errorf("%d accounts are loaded", n)
 		}
-		alice.send(setXML("2", "<item jid='bob@office.example' name='Bobby'/>"))
-		if got := alice.recv(); len(got) != 2 {
+		alice.Say(setXML("2", "<item jid='bob@office.example' name='Bobby'/>"))
+		if got := alice.Recv(); len(got) != 2 {
 			t.Errorf("alice got %q", got)
 		}
 	})

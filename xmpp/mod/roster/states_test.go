@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"doorway/xmpp/jid"
+	"doorway/xmpp/routertest"
 )
 
 // The tables of RFC 6121 appendix A: state, routed or delivered, new state ("="
@@ -144,7 +145,7 @@ func cells(t *testing.T, text string) []cell {
 }
 
 const (
-	me      = "alice@" + domain
+	me      = "alice@" + routertest.Domain
 	contact = "c@peer.example"
 )
 
@@ -166,7 +167,7 @@ func prepare(o *office, state string, approved bool) {
 // stateOn reads the state back from what is on the disk.
 func stateOn(o *office) (state string, approved bool) {
 	sub, ask, in := "none", false, false
-	for _, line := range o.disk.on() {
+	for _, line := range o.disk.Rows() {
 		if strings.HasPrefix(line, "requests "+me+" "+contact) {
 			in = true
 		}
@@ -210,8 +211,8 @@ func TestOutboundStates(t *testing.T) {
 				play(t, func(t *testing.T, o *office) {
 					prepare(o, c.state, false)
 					alice := o.online(me + "/desk")
-					o.peer.recv()
-					alice.send("<presence type='" + verb + "' to='" + contact + "/phone' id='x'><status>hi</status></presence>")
+					o.peer.Recv()
+					alice.Say("<presence type='" + verb + "' to='" + contact + "/phone' id='x'><status>hi</status></presence>")
 					var want []string
 					if c.passed {
 						want = append(want, "presence:"+verb+" "+me+" > "+contact+" <status>hi</status>")
@@ -222,12 +223,12 @@ func TestOutboundStates(t *testing.T) {
 					if verb == "subscribed" && c.passed {
 						want = append(want, "presence "+me+"/desk > "+contact)
 					}
-					same(t, "contact", o.peer.recv(), want...)
+					o.peer.Want("contact", want...)
 					var push []string
 					if shows(c.state, false) != shows(c.next, c.approved) {
 						push = append(push, "push "+shows(c.next, c.approved))
 					}
-					same(t, "alice", alice.recv(), push...)
+					alice.Want("alice", push...)
 					if got, approved := stateOn(o); got != c.next || approved != c.approved {
 						t.Errorf("state on disk is %s (approved %v), want %s (%v)", got, approved, c.next, c.approved)
 					}
@@ -251,8 +252,8 @@ func TestInboundStates(t *testing.T) {
 				play(t, func(t *testing.T, o *office) {
 					prepare(o, c.state, false)
 					alice := o.online(me + "/desk")
-					o.peer.recv()
-					o.says("<presence type='" + verb + "' from='" + contact + "/phone' to='" + me + "/desk' id='x'><status>hi</status></presence>")
+					o.peer.Recv()
+					o.Route("<presence type='" + verb + "' from='" + contact + "/phone' to='" + me + "/desk' id='x'><status>hi</status></presence>")
 					var want, reply []string
 					if c.passed {
 						want = append(want, "presence:"+verb+" "+contact+" > "+me+" <status>hi</status>")
@@ -260,7 +261,7 @@ func TestInboundStates(t *testing.T) {
 					if shows(c.state, false) != shows(c.next, false) {
 						want = append(want, "push "+shows(c.next, false))
 					}
-					same(t, "alice", alice.recv(), want...)
+					alice.Want("alice", want...)
 					hadFrom := strings.HasPrefix(c.state, "From") || c.state == "Both"
 					switch c.reply {
 					case "subscribed":
@@ -271,7 +272,7 @@ func TestInboundStates(t *testing.T) {
 						}
 						reply = append(reply, "presence:unsubscribed "+me+" > "+contact)
 					}
-					same(t, "contact", o.peer.recv(), reply...)
+					o.peer.Want("contact", reply...)
 					if got, _ := stateOn(o); got != c.next {
 						t.Errorf("state on disk is %s, want %s", got, c.next)
 					}
@@ -289,10 +290,10 @@ func TestPreApprovedSubscribe(t *testing.T) {
 			play(t, func(t *testing.T, o *office) {
 				prepare(o, state, true)
 				alice := o.online(me + "/desk")
-				o.peer.recv()
-				o.says("<presence type='subscribe' from='" + contact + "' to='" + me + "' id='x'/>")
-				same(t, "alice", alice.recv(), "push "+shows(next, true))
-				same(t, "contact", o.peer.recv(), "presence:subscribed "+me+" > "+contact, "presence "+me+"/desk > "+contact)
+				o.peer.Recv()
+				o.Route("<presence type='subscribe' from='" + contact + "' to='" + me + "' id='x'/>")
+				alice.Want("alice", "push "+shows(next, true))
+				o.peer.Want("contact", "presence:subscribed "+me+" > "+contact, "presence "+me+"/desk > "+contact)
 				if got, approved := stateOn(o); got != next || !approved {
 					t.Errorf("state on disk is %s, approved %v, want %s", got, approved, next)
 				}
@@ -308,10 +309,10 @@ func TestUnsubscribedTakesPreApprovalBack(t *testing.T) {
 			play(t, func(t *testing.T, o *office) {
 				prepare(o, state, true)
 				alice := o.online(me + "/desk")
-				o.peer.recv()
-				alice.send("<presence type='unsubscribed' to='" + contact + "'/>")
-				same(t, "alice", alice.recv(), "push "+shows(state, false))
-				same(t, "contact", o.peer.recv())
+				o.peer.Recv()
+				alice.Say("<presence type='unsubscribed' to='" + contact + "'/>")
+				alice.Want("alice", "push "+shows(state, false))
+				o.peer.Want("contact")
 				if got, approved := stateOn(o); got != state || approved {
 					t.Errorf("state on disk is %s, approved %v, want %s", got, approved, state)
 				}

@@ -12,6 +12,7 @@ import (
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/roster"
 	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -27,16 +28,16 @@ func TestAddAndRemove(t *testing.T) {
 			}
 		}
 		add("Field", []string{"Phones"}, "both")
-		if on := o.disk.on(); len(on) != 1 || !strings.Contains(on[0], `"sub":"both"`) {
+		if on := o.disk.Rows(); len(on) != 1 || !strings.Contains(on[0], `"sub":"both"`) {
 			t.Errorf("Add returned with %q on disk", on)
 		}
 		item := "<item jid='+4915550101@peer.example' name='Field' subscription='both'><group>Phones</group></item>"
-		same(t, "alice", a.recv(), "push "+item)
-		same(t, "the contact", o.peer.recv(), "presence "+alice+"/desk > "+phone.String())
+		a.Want("alice", "push "+item)
+		o.peer.Want("the contact", "presence "+alice+"/desk > "+phone.String())
 		add("Other", []string{"Else"}, "both") // existing names and groups stay
-		same(t, "alice", a.recv())
+		a.Want("alice")
 		add("Other", nil, "to")
-		same(t, "alice", a.recv(), "push "+strings.Replace(item, "both", "to", 1))
+		a.Want("alice", "push "+strings.Replace(item, "both", "to", 1))
 
 		if got := o.roster.Subscription(user, phone); got != "to" {
 			t.Errorf("subscription %q", got)
@@ -46,16 +47,16 @@ func TestAddAndRemove(t *testing.T) {
 		}
 		var all []string
 		o.roster.Contacts(user, func(c jid.JID, s string) { all = append(all, c.String()+" "+s) })
-		same(t, "Contacts", all, phone.String()+" to")
+		routertest.Same(t, "Contacts", all, phone.String()+" to")
 
 		for range 2 {
 			if err := o.roster.Remove(ctx, user, phone); err != nil {
 				t.Fatal(err)
 			}
 		}
-		same(t, "alice", a.recv(), "push <item jid='+4915550101@peer.example' subscription='remove'/>")
-		same(t, "the contact", o.peer.recv())
-		same(t, "disk", o.disk.on())
+		a.Want("alice", "push <item jid='+4915550101@peer.example' subscription='remove'/>")
+		o.peer.Want("the contact")
+		routertest.Same(t, "disk", o.disk.Rows())
 	})
 }
 
@@ -76,7 +77,7 @@ func TestAddRefuses(t *testing.T) {
 				t.Errorf("%s adds %s as %s: %v", c.user, c.contact, c.sub, err)
 			}
 		}
-		o.disk.set(func() { o.disk.fail = errors.New("no space left") })
+		o.disk.Fail(errors.New("no space left"))
 		if err := o.roster.Add(context.Background(), jid.MustParse(alice), jid.MustParse(contact), "", nil, "both"); err == nil {
 			t.Error("Add says nothing of a full disk")
 		}
@@ -100,33 +101,33 @@ func TestPurge(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		a, b, c := o.online(alice+"/desk"), o.online(bob+"/desk"), o.online("carol@office.example/desk")
 		befriend(a, b)
-		c.send(setXML("1", "<item jid='"+alice+"' name='Al'/>"))
-		a.send(sub("subscribe", "carol@office.example"))
+		c.Say(setXML("1", "<item jid='"+alice+"' name='Al'/>"))
+		a.Say(sub("subscribe", "carol@office.example"))
 		prepare(o, "None", false)
-		a.send(sub("subscribe", contact))
-		o.says("<presence type='subscribed' from='" + contact + "' to='" + alice + "'/>")
-		o.says("<presence type='subscribe' from='x@peer.example' to='" + alice + "'/>")
-		c.send(sub("subscribe", alice))
-		b.recv()
-		c.recv()
-		o.peer.recv()
-		a.close()
+		a.Say(sub("subscribe", contact))
+		o.Route("<presence type='subscribed' from='" + contact + "' to='" + alice + "'/>")
+		o.Route("<presence type='subscribe' from='x@peer.example' to='" + alice + "'/>")
+		c.Say(sub("subscribe", alice))
+		b.Recv()
+		c.Recv()
+		o.peer.Recv()
+		a.Leave()
 		delete(o.accounts, "alice")
-		b.recv()
+		b.Recv()
 		if err := o.roster.Purge(context.Background(), jid.MustParse(alice)); err != nil {
 			t.Fatal(err)
 		}
-		same(t, "disk", o.disk.on())
-		same(t, "bob", b.recv(), "push <item jid='"+alice+"' subscription='remove'/>")
-		same(t, "carol", c.recv(), "push <item jid='"+alice+"' subscription='remove'/>")
-		got := o.peer.recv()
+		routertest.Same(t, "disk", o.disk.Rows())
+		b.Want("bob", "push <item jid='"+alice+"' subscription='remove'/>")
+		c.Want("carol", "push <item jid='"+alice+"' subscription='remove'/>")
+		got := o.peer.Recv()
 		slices.Sort(got)
-		same(t, "contacts elsewhere", got, "presence:unsubscribe "+alice+" > "+contact, "presence:unsubscribed "+alice+" > x@peer.example")
+		routertest.Same(t, "contacts elsewhere", got, "presence:unsubscribe "+alice+" > "+contact, "presence:unsubscribed "+alice+" > x@peer.example")
 		// Somebody new under the same name starts with nothing.
 		o.accounts["alice"] = true
-		a = o.login(alice + "/desk")
-		a.send(getXML, "<presence/>")
-		same(t, "the next alice", a.recv(), "result g <query xmlns='jabber:iq:roster'></query>", "presence "+alice+"/desk > "+alice)
+		a = o.Login(alice + "/desk")
+		a.Say(getXML, "<presence/>")
+		a.Want("the next alice", "result g <query xmlns='jabber:iq:roster'></query>", "presence "+alice+"/desk > "+alice)
 	})
 }
 
@@ -134,19 +135,19 @@ func TestPurge(t *testing.T) {
 func TestRunWaitsForWhatIsQueued(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
 		b := o.online(bob + "/desk")
-		o.says("<presence type='subscribe' from='" + contact + "' to='" + bob + "'/>")
+		o.Route("<presence type='subscribe' from='" + contact + "' to='" + bob + "'/>")
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		if err := o.roster.Run(ctx); err != nil {
 			t.Fatal(err)
 		}
-		same(t, "bob", b.recv(), "presence:subscribe "+contact+" > "+bob)
+		b.Want("bob", "presence:subscribe "+contact+" > "+bob)
 	})
 }
 
 func TestSharedRostersAreRefused(t *testing.T) {
-	r := router.New(router.Config{Domain: domain, Accounts: accounts{}, Store: newDisk()})
+	r := router.New(router.Config{Domain: routertest.Domain, Accounts: routertest.Accounts{}, Store: routertest.NewStore()})
 	if err := r.Load(roster.New(noGroups{})); err == nil {
 		t.Error("a shared roster was taken and ignored")
 	}
