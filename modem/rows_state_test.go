@@ -313,8 +313,7 @@ func TestB33AttemptsLeft(t *testing.T) {
 func TestB33JournalFirst(t *testing.T) {
 	t.Parallel()
 	g := &guard{}
-	var r *rig
-	r = newRig(t, emulator.Config{PIN: "4711"}, func(c *Config) {
+	r := newRig(t, emulator.Config{PIN: "4711"}, func(c *Config) {
 		trace := c.Trace
 		c.PIN, c.Guard = "4711", g
 		c.Trace = func(dir byte, line string) {

