@@ -43,24 +43,43 @@ var class = func() (t [256]byte) {
 	return t
 }()
 
-// Eight bytes at a time: each of these has its high bit set where a byte is
-// zero after the exclusive or, or below a blank, or not ASCII; bits above the
-// lowest one set may be wrong.
+// Eight bytes at a time: taking one from each byte sets the high bit of those
+// that were zero, and what is looked for was made zero by an exclusive or.
+// Taking a blank sets it for control characters; bytes outside ASCII have it.
+// That is right for the lowest bit set, and for every byte below it; bits
+// above may be wrong, since a byte that was zero borrows from the next.
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
 
+// markText sets bits for '<', '>', '&', control characters and what is not ASCII.
+func markText(w uint64) uint64 {
+	angle := (w | ones*2) ^ ones*'>' // '<' and '>' differ in that bit
+	return (angle - ones) | ((w ^ ones*'&') - ones) | (w - ones*' ') | w
+}
+
+// markValue sets bits for '<', '&', control characters, what is not ASCII and
+// the quote, which is given eight times.
+func markValue(w, quotes uint64) uint64 {
+	return ((w ^ ones*'<') - ones) | ((w ^ ones*'&') - ones) | ((w ^ quotes) - ones) | (w - ones*' ') | w
+}
+
 // skipText returns the position of the next byte that is not plain text.
 func skipText(el []byte, p uint) uint {
-	for ; p+8 <= uint(len(el)); p += 8 {
-		w := binary.LittleEndian.Uint64(el[p:])
-		angle := (w | ones*2) ^ ones*'>' // '<' and '>' differ in that bit
-		amp := w ^ ones*'&'
-		if m := ((angle-ones)&^angle | (amp-ones)&^amp | (w-ones*' ')&^w | w) & highs; m != 0 {
-			p += uint(bits.TrailingZeros64(m)) / 8
-			break // perhaps a tab or a line feed
+	for p+16 <= uint(len(el)) { // two at a time: one jump for both
+		b := el[p : p+16 : p+16]
+		m, next := markText(binary.LittleEndian.Uint64(b)), markText(binary.LittleEndian.Uint64(b[8:]))
+		if (m|next)&highs == 0 {
+			p += 16
+			continue
 		}
+		if m &= highs; m == 0 {
+			m = next & highs
+			p += 8
+		}
+		p += uint(bits.TrailingZeros64(m)) / 8
+		break // perhaps a tab or a line feed
 	}
 	for p < uint(len(el)) && class[el[p]]&plainText != 0 {
 		p++
@@ -69,16 +88,14 @@ func skipText(el []byte, p uint) uint {
 }
 
 // skipValue returns the position of the next byte that is not plain in an
-// attribute's value.
-func skipValue(el []byte, p uint) uint {
-	for ; p+8 <= uint(len(el)); p += 8 {
-		w := binary.LittleEndian.Uint64(el[p:])
-		amp := (w | ones) ^ ones*'\'' // '&' and the apostrophe differ in that bit
-		quot := w ^ ones*'"'
-		less := w ^ ones*'<'
-		if m := ((amp-ones)&^amp | (quot-ones)&^quot | (less-ones)&^less | (w-ones*' ')&^w | w) & highs; m != 0 {
+// attribute's value between such quotes.
+func skipValue(el []byte, p uint, quote byte) uint {
+	quotes := uint64(quote) * ones
+	for p+8 <= uint(len(el)) {
+		if m := markValue(binary.LittleEndian.Uint64(el[p:p+8:p+8]), quotes) & highs; m != 0 {
 			return p + uint(bits.TrailingZeros64(m))/8
 		}
+		p += 8
 	}
 	for p < uint(len(el)) && class[el[p]]&plainValue != 0 {
 		p++
@@ -86,16 +103,24 @@ func skipValue(el []byte, p uint) uint {
 	return p
 }
 
+// markOutput sets bits for what may need escaping.
+func markOutput(w uint64) uint64 {
+	angle := (w | ones*2) ^ ones*'>'
+	amp := (w | ones) ^ ones*'\'' // '&' and the apostrophe differ in that bit
+	return (angle - ones) | (amp - ones) | ((w ^ ones*'"') - ones) | (w - ones*' ') | w
+}
+
+// word loads the first eight bytes; the compiler makes one load of it.
+func word(b string) uint64 {
+	_ = b[7]
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+}
+
 // skipOutput returns the position of the next byte that may need escaping.
 func skipOutput(s string, p int) int {
 	for ; p+8 <= len(s); p += 8 {
-		b := s[p : p+8]
-		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
-			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
-		angle := (w | ones*2) ^ ones*'>'
-		amp := (w | ones) ^ ones*'\''
-		quot := w ^ ones*'"'
-		if m := ((angle-ones)&^angle | (amp-ones)&^amp | (quot-ones)&^quot | (w-ones*' ')&^w | w) & highs; m != 0 {
+		if m := markOutput(word(s[p:p+8])) & highs; m != 0 {
 			return p + bits.TrailingZeros64(m)/8
 		}
 	}

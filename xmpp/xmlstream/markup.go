@@ -1,7 +1,5 @@
 package xmlstream
 
-import "bytes"
-
 // special handles a byte of character data that is not plain: it returns how
 // many bytes it is good for, 0 when more are needed.
 func special(el []byte, p int) (size int, err error) {
@@ -93,7 +91,7 @@ func (s *scanner) closes(el []byte, p int) int {
 	}
 	name := s.stack[len(s.stack)-1].name
 	to := p + int(name.to-name.from)
-	if to < len(el) && el[to] == '>' && bytes.Equal(name.of(el), el[p:to]) {
+	if to < len(el) && el[to] == '>' && sameName(el, uint(name.from), uint(p), uint(name.to-name.from)) {
 		return to + 1 - p
 	}
 	return 0

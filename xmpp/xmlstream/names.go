@@ -34,6 +34,7 @@ type head struct {
 	binds    int    // declarations of the start tag
 	payload  Name
 	children int
+	reroots  bool // children inherit a namespace that a new parent will not give them
 }
 
 // interner keeps the few names that streams repeat, so that a name costs no
@@ -87,17 +88,6 @@ func contentSpace(ns string) bool {
 	return ns == "jabber:client" || ns == "jabber:server" || ns == "jabber:component:accept"
 }
 
-// attrValue is the value as the application sees it.
-func (s *scanner) attrValue(el []byte, a *attr) []byte {
-	v := a.value.of(el)
-	if !a.escaped {
-		return v
-	}
-	n := len(s.scratch)
-	s.scratch = appendUnescaped(s.scratch, v, true)
-	return s.scratch[n:]
-}
-
 // uri is the namespace that a declaration binds.
 func (s *scanner) uri(el []byte, b *binding) string {
 	if b.uri == "" {
@@ -139,16 +129,22 @@ func split(name []byte, colon int32) (prefix, local []byte) {
 // startTag checks the namespaces of the start tag just read and opens the
 // element. done is true when it is complete with that.
 func (s *scanner) startTag(el []byte, empty bool) (done bool, err error) {
-	depth, binds := len(s.stack), len(s.binds)
-	ownDefault := false
+	binds, ownDefault := len(s.binds), false
 	if len(s.attrs) > 0 {
 		if ownDefault, err = s.checkAttrs(el); err != nil {
 			return false, err
 		}
 	}
+	return s.opened(el, binds, ownDefault, empty)
+}
+
+// opened opens the element, whose attributes are in order. binds is how many
+// declarations were in force before it.
+func (s *scanner) opened(el []byte, binds int, ownDefault, empty bool) (done bool, err error) {
+	depth := len(s.stack)
 	if depth == 1 {
 		s.head.children++
-		if !ownDefault && s.rerooting() {
+		if s.head.reroots && !ownDefault {
 			if s.reroot = append(s.reroot, int(s.tag.to)); len(s.reroot)*len(s.head.space) > s.lim.Bytes {
 				return false, fault(policyViolation, "a long namespace that too many elements inherit")
 			}
@@ -202,7 +198,7 @@ func (s *scanner) checkAttrs(el []byte) (ownDefault bool, err error) {
 		a := &s.attrs[i]
 		name := a.name.of(el)
 		bit := uint64(1) << ((uint(name[0])*7 + uint(len(name))) % 64)
-		if seen&bit != 0 && s.repeated(el, i) {
+		if seen&bit != 0 && repeated(el, s.attrs[:i], a) {
 			return false, fault(notWellFormed, "an attribute twice")
 		}
 		seen |= bit
@@ -222,10 +218,10 @@ func (s *scanner) checkAttrs(el []byte) (ownDefault bool, err error) {
 }
 
 // repeated reports an earlier attribute of the same name.
-func (s *scanner) repeated(el []byte, i int) bool {
-	name := s.attrs[i].name.of(el)
-	for j := range s.attrs[:i] {
-		if bytes.Equal(s.attrs[j].name.of(el), name) {
+func repeated(el []byte, earlier []attr, a *attr) bool {
+	name := a.name.of(el)
+	for i := range earlier {
+		if bytes.Equal(earlier[i].name.of(el), name) {
 			return true
 		}
 	}
@@ -293,43 +289,23 @@ func (s *scanner) checkPrefixed(el []byte) error {
 func (s *scanner) top(el, prefix []byte, name Name) {
 	s.attrs, s.topAttrs = s.topAttrs, s.attrs
 	s.used = 0 // the start tag is not passed on, only what is inside
-	space, _ := s.lookup(el, nil)
+	space := name.Space
 	h := &s.head
-	h.name.Space, h.name.Local = name.Space, name.Local
-	h.prefix, h.space, h.binds = s.names.get(prefix), space, len(s.binds)
-}
-
-// tokenAttrs are the attributes of the start tag without declarations.
-func (s *scanner) tokenAttrs(el []byte) []Attr {
-	for i := range s.topAttrs {
-		a := &s.topAttrs[i]
-		if a.declares {
-			continue
-		}
-		_, local := split(a.name.of(el), a.colon)
-		o := more(&s.out)
-		o.Name.Space, o.Name.Local = "", s.names.get(local)
-		if a.colon != 0 {
-			o.Name.Space = a.space
-		}
-		o.Value = s.attrValue(el, a)
+	if len(prefix) > 0 {
+		space, _ = s.lookup(el, nil)
+		h.prefix = s.names.get(prefix)
 	}
-	return s.out
+	h.name.Space, h.name.Local = name.Space, name.Local
+	h.space, h.binds = space, len(s.binds)
+	h.reroots = space != s.root.content && !contentSpace(space)
 }
 
-// rerooting reports that children inherit a namespace that the new parent
-// will not give them.
-func (s *scanner) rerooting() bool {
-	return s.head.space != s.root.content && !contentSpace(s.head.space)
-}
-
-// token fills in the result; el is the element, complete.
+// token fills in the result; el is the element, complete. The caller copies
+// the token at once, for which the processor waits until what was stored last
+// has settled: so the attributes, which take longest, come last.
 func (s *scanner) token(el []byte, t *Token) {
 	h := &s.head
-	t.Kind, t.Prefix, t.Content = Element, h.prefix, s.root.content
-	t.Name.Space, t.Name.Local = h.name.Space, h.name.Local
-	t.Payload.Space, t.Payload.Local, t.Children = h.payload.Space, h.payload.Local, h.children
-	t.Attrs, t.Raw = s.tokenAttrs(el), el[:s.pos]
+	t.Raw = el[:s.pos]
 	if s.empty {
 		s.innerTo = s.innerFrom
 	}
@@ -340,6 +316,33 @@ func (s *scanner) token(el []byte, t *Token) {
 	if h.binds > 0 || s.used != 0 {
 		t.Decls = s.declarations(el)
 	}
+	t.Kind, t.Prefix, t.Content = Element, h.prefix, s.root.content
+	t.Name.Space, t.Name.Local = h.name.Space, h.name.Local
+	t.Payload.Space, t.Payload.Local, t.Children = h.payload.Space, h.payload.Local, h.children
+	t.Attrs = s.tokenAttrs(el)
+}
+
+// tokenAttrs are the attributes of the start tag without declarations.
+func (s *scanner) tokenAttrs(el []byte) []Attr {
+	for i := range s.topAttrs {
+		a := &s.topAttrs[i]
+		if a.declares {
+			continue
+		}
+		o := more(&s.out)
+		if a.colon == 0 {
+			o.Name.Space, o.Name.Local = "", s.names.get(el[a.name.from:a.name.to])
+		} else {
+			o.Name.Space, o.Name.Local = a.space, s.names.get(el[a.name.from+a.colon+1:a.name.to])
+		}
+		o.Value = el[a.value.from:a.value.to]
+		if a.escaped {
+			n := len(s.scratch)
+			s.scratch = appendUnescaped(s.scratch, o.Value, true)
+			o.Value = s.scratch[n:]
+		}
+	}
+	return s.out
 }
 
 // rerooted gives the children that inherit the element's default namespace a

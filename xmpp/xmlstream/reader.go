@@ -40,7 +40,7 @@ type Reader struct {
 	closed bool     // the root has ended
 	pend   error    // of the input, for when what came with it is used up
 	fail   error    // fatal
-	small  []byte // made when first needed; never with lean
+	small  []byte   // made when first needed; never with lean
 	lean   bool
 }
 

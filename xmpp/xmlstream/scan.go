@@ -103,7 +103,9 @@ func more[T any](s *[]T) *T {
 func (s *scanner) reset(lim Limits, rt *root) {
 	s.lim, s.root, s.tree = lim, rt, nil
 	s.progress = progress{}
-	clear(s.out) // they refer to the buffer
+	for i := range s.out {
+		s.out[i].Value = nil // it refers to the buffer
+	}
 	s.stack, s.binds, s.attrs = s.stack[:0], s.binds[:0], s.attrs[:0]
 	s.topAttrs, s.out = s.topAttrs[:0], s.out[:0]
 	s.reroot, s.scratch = s.reroot[:0], s.scratch[:0]
@@ -124,9 +126,10 @@ func declares(name []byte) bool {
 // bytes, and leaves by pause with the state to come back to.
 func (s *scanner) scan(el []byte) (done bool, err error) {
 	var (
-		p, n = uint(s.pos), uint(len(el)) // unsigned: the compiler then sees that el[p] is in bounds
-		size int
-		a    *attr
+		p, n  = uint(s.pos), uint(len(el)) // unsigned: the compiler then sees that el[p] is in bounds
+		size  int
+		a     *attr
+		binds int // declarations in force
 	)
 	switch s.state {
 	case inText:
@@ -150,7 +153,9 @@ func (s *scanner) scan(el []byte) (done bool, err error) {
 	}
 
 text:
-	p = skipText(el, p)
+	if p == n || el[p] != '<' {
+		p = skipText(el, p)
+	}
 	if p == n {
 		s.state = inText
 		goto pause
@@ -201,6 +206,16 @@ markup:
 		goto pause
 	}
 	s.attrs = s.attrs[:0]
+	binds = len(s.binds)
+	if end, ownDefault := s.plainTag(el, p); end != 0 {
+		p = end
+		s.pos = int(p)
+		s.mark, s.state = s.pos, inText
+		if done, err = s.opened(el, binds, ownDefault, el[p-2] == '/'); done || err != nil {
+			return done, err
+		}
+		goto text
+	}
 	s.mark, s.colon, s.attr = int(p), 0, false
 
 name: // of a start tag or an attribute
@@ -296,7 +311,7 @@ quoted:
 	s.mark, s.escaped = int(p), false
 
 value:
-	p = skipValue(el, p)
+	p = skipValue(el, p, s.quote)
 	if p == n {
 		s.state = inValue
 		goto pause

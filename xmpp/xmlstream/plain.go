@@ -1,0 +1,116 @@
+package xmlstream
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+// Nearly every tag on the wire is plain: it is there whole, its names are
+// ASCII and have no prefix, one blank stands before each attribute, none
+// around the '=', and no value has a reference. plainTag reads such a tag with
+// everything in registers. What it does not like it leaves, all of it, to the
+// states of scan, which alone say what is wrong with a tag: so there is one
+// place for strictness, and a tag is looked at twice at most.
+
+// letters counts the lower-case letters at the start of eight bytes. Names
+// consist of little else. A sum sets the high bit of bytes from 'a' on, the
+// other of those beyond 'z'; neither carries into the next byte.
+func letters(w uint64) uint {
+	v := w &^ highs
+	m := (v + ones*(0x80-'a')) &^ (v + ones*(0x7f-'z')) &^ w & highs
+	return uint(bits.TrailingZeros64(^m&highs)) / 8
+}
+
+// xmlns is that name as the first of eight bytes.
+const xmlns = 'x' | 'm'<<8 | 'l'<<16 | 'n'<<24 | 's'<<32
+
+// plainTag reads a start tag from its name on, el[p], and returns the position
+// after its '>', having filled s.tag and s.attrs and bound its declaration. It
+// returns 0 when the tag is not plain; nothing has changed then.
+func (s *scanner) plainTag(el []byte, p uint) (end uint, ownDefault bool) {
+	n := uint(len(el))
+	if p+8 > n {
+		return 0, false
+	}
+	q := p + letters(binary.LittleEndian.Uint64(el[p:]))
+	for q < n && class[el[q]]&nameByte != 0 {
+		q++
+	}
+	if class[el[p]]&nameStart == 0 || q-p > uint(s.lim.Name) {
+		return 0, false
+	}
+	nameEnd := q
+	attrs := s.attrs[:min(cap(s.attrs), s.lim.Attrs)]
+	count, declared := 0, -1
+	seen := uint64(0) // a bit for each first letter and length
+	for {
+		if q >= n {
+			return 0, false
+		}
+		if el[q] == '>' {
+			q++
+			break
+		}
+		from := q + 1
+		if from+8 > n {
+			return 0, false
+		}
+		if el[q] != ' ' {
+			if el[q] != '/' || el[from] != '>' {
+				return 0, false
+			}
+			q = from + 1
+			break
+		}
+		w := binary.LittleEndian.Uint64(el[from:])
+		to := from + letters(w)
+		for to < n && class[el[to]]&nameByte != 0 {
+			to++
+		}
+		if to+1 >= n || el[to] != '=' || class[el[from]]&nameStart == 0 || to-from > uint(s.lim.Name) || count >= len(attrs) {
+			return 0, false
+		}
+		quote := el[to+1]
+		if quote != '\'' && quote != '"' {
+			return 0, false
+		}
+		q = skipValue(el, to+2, quote)
+		if q >= n || el[q] != quote {
+			return 0, false
+		}
+		a := &attrs[count]
+		a.name.from, a.name.to, a.colon = int32(from), int32(to), 0
+		a.value.from, a.value.to = int32(to+2), int32(q)
+		a.escaped, a.declares = false, false
+		bit := uint64(1) << ((uint(w&0xff)*7 + to - from) % 64)
+		if seen&bit != 0 && repeated(el, attrs[:count], a) {
+			return 0, false
+		}
+		seen |= bit
+		if w&(1<<40-1) == xmlns && to-from == 5 {
+			a.declares = true
+			declared = count
+		}
+		count++
+		q++
+	}
+	if declared >= 0 {
+		if binds := s.binds; s.declare(el, &attrs[declared]) != nil {
+			s.binds = binds
+			return 0, false
+		}
+	}
+	s.attrs = attrs[:count]
+	s.tag.from, s.tag.to, s.tagCol = int32(p), int32(nameEnd), 0
+	return q, declared >= 0
+}
+
+// sameName compares two names that are equally long.
+func sameName(el []byte, a, b, size uint) bool {
+	if size <= 8 && a+8 <= uint(len(el)) && b+8 <= uint(len(el)) {
+		x := binary.LittleEndian.Uint64(el[a:]) ^ binary.LittleEndian.Uint64(el[b:])
+		return x<<(64-8*size) == 0
+	}
+	return bytes.Equal(el[a:a+size], el[b:b+size])
+}
