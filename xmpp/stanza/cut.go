@@ -18,7 +18,7 @@ func (s *Stanza) Without(drop func(*Element) bool) *Stanza {
 		return s
 	}
 	c := *s
-	c.inner = cutChildren(s.inner, func(i int) bool { return i < len(els) && drop(&els[i]) })
+	c.xml = s.Decls() + cutChildren(s.Inner(), func(i int) bool { return i < len(els) && drop(&els[i]) })
 	c.Payload, c.Children = Name{}, len(els)-gone
 	if first >= 0 {
 		c.Payload = els[first].Name

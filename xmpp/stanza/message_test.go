@@ -258,7 +258,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q became %q: %v", in, out, err)
 		}
 		if *again != *s && (again.Kind != s.Kind || again.Type != s.Type || again.ID != s.ID || again.Lang != s.Lang || again.From != s.From || again.To != s.To ||
-			again.Payload != s.Payload || again.Children != s.Children || again.inner != s.inner) {
+			again.Payload != s.Payload || again.Children != s.Children || again.Inner() != s.Inner()) {
 			t.Fatalf("%q:\n%#v\n%#v", in, s, again)
 		}
 		if again.String() != out {

@@ -2,7 +2,7 @@
 // the verbatim bytes of what is inside, so that routing never decodes and
 // re-encodes a payload; and the errors of stanzas and streams.
 //
-// A Stanza made by FromToken keeps one copy of the whole element: its inner
+// A Stanza made by FromToken keeps one copy of the element's bytes: its inner
 // XML, id, type, lang and addresses are pieces of that string. Who keeps an
 // address or an id for longer than the stanza takes jid.JID.Clone or
 // strings.Clone of it, or else keeps the whole text alive.
@@ -58,13 +58,14 @@ const (
 // the inner bytes. Safe for concurrent use.
 type Stanza struct {
 	Kind     Kind
+	declared uint32 // how much of xml are declarations: mostly nothing
 	Type     string // as written; "" for none. Message: "" means normal
 	ID, Lang string
 	From, To jid.JID
 	Payload  Name // first child element
 	Children int  // number of child elements
 
-	decls, inner string
+	xml string // the prefix declarations that the inner XML needs, and the inner XML
 }
 
 // contentSpace is the namespace that inner XML without prefix stands in.
@@ -83,8 +84,15 @@ func FromToken(t *xmlstream.Token) (*Stanza, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw := string(t.Raw)
-	s := &Stanza{Kind: kind, Payload: t.Payload, Children: t.Children, inner: piece(t, raw, t.Inner), decls: string(t.Decls)}
+	from, to := 1+len(t.Name.Local), len(t.Raw) // nothing is wanted of the tags' names
+	if off, ok := t.Offset(t.Inner); ok {
+		to = off + len(t.Inner)
+	}
+	raw := copied{string(t.Raw[from:to]), from}
+	s := &Stanza{Kind: kind, Payload: t.Payload, Children: t.Children}
+	if s.xml = raw.piece(t, t.Inner); len(t.Decls) > 0 {
+		s.xml, s.declared = string(t.Decls)+s.xml, uint32(len(t.Decls))
+	}
 	if s.Payload.Space == t.Name.Space {
 		s.Payload.Space = contentSpace
 	}
@@ -93,28 +101,35 @@ func FromToken(t *xmlstream.Token) (*Stanza, error) {
 		a := &t.Attrs[i]
 		if a.Name.Space != "" {
 			if a.Name.Local == "lang" && a.Name.Space == xmlSpace {
-				s.Lang = piece(t, raw, a.Value)
+				s.Lang = raw.piece(t, a.Value)
 			}
 			continue
 		}
 		switch a.Name.Local {
 		case "to":
-			s.To, bad = address(piece(t, raw, a.Value), bad)
+			s.To, bad = address(raw.piece(t, a.Value), bad)
 		case "from":
-			s.From, bad = address(piece(t, raw, a.Value), bad)
+			s.From, bad = address(raw.piece(t, a.Value), bad)
 		case "id":
-			s.ID = piece(t, raw, a.Value)
+			s.ID = raw.piece(t, a.Value)
 		case "type":
-			s.Type = piece(t, raw, a.Value)
+			s.Type = raw.piece(t, a.Value)
 		}
 	}
 	return s, bad
 }
 
-// piece is b of the token as a part of raw, the one copy of its Raw.
-func piece(t *xmlstream.Token, raw string, b []byte) string {
+// copied is the one copy of what is wanted of a token's Raw, which is what
+// stands there from that offset on.
+type copied struct {
+	xml  string
+	from int
+}
+
+// piece is b of the token as a part of the copy.
+func (c *copied) piece(t *xmlstream.Token, b []byte) string {
 	if off, ok := t.Offset(b); ok {
-		return raw[off : off+len(b)]
+		return c.xml[off-c.from : off-c.from+len(b)]
 	}
 	return string(b)
 }
@@ -170,7 +185,7 @@ func Parse(xml string) (*Stanza, error) {
 // New builds a stanza with the inner XML, which must be well-formed and
 // carry its own namespaces (body, subject, show… inherit jabber:client).
 func New(kind Kind, typ, id string, from, to jid.JID, inner string) *Stanza {
-	s := &Stanza{Kind: kind, Type: typ, ID: id, From: from, To: to, inner: inner}
+	s := &Stanza{Kind: kind, Type: typ, ID: id, From: from, To: to, xml: inner}
 	s.Payload, s.Children = payload(inner, "")
 	return s
 }
@@ -191,10 +206,10 @@ func payload(inner, decls string) (Name, int) {
 }
 
 // Inner returns the verbatim inner XML.
-func (s *Stanza) Inner() string { return s.inner }
+func (s *Stanza) Inner() string { return s.xml[s.declared:] }
 
 // Decls returns the prefix declarations that Inner needs.
-func (s *Stanza) Decls() string { return s.decls }
+func (s *Stanza) Decls() string { return s.xml[:s.declared] }
 
 // WithFrom is s with another sender.
 func (s *Stanza) WithFrom(j jid.JID) *Stanza {
@@ -234,7 +249,7 @@ func (s *Stanza) WithLang(l string) *Stanza {
 // WithInner replaces the inner XML (header kept, Payload and Children recomputed).
 func (s *Stanza) WithInner(inner string) *Stanza {
 	c := *s
-	c.inner, c.decls = inner, ""
+	c.xml, c.declared = inner, 0
 	c.Payload, c.Children = payload(inner, "")
 	return &c
 }
@@ -242,8 +257,8 @@ func (s *Stanza) WithInner(inner string) *Stanza {
 // WithAppended adds XML at the end of the inner XML (a delay, a stanza-id).
 func (s *Stanza) WithAppended(xml string) *Stanza {
 	c := *s
-	c.inner += xml
-	p, n := payload(xml, s.decls)
+	c.xml += xml
+	p, n := payload(xml, s.Decls())
 	if c.Children == 0 {
 		c.Payload = p
 	}
@@ -259,7 +274,7 @@ func (s *Stanza) Elements() []Element {
 	if s.Children == 0 {
 		return nil
 	}
-	t, err := xmlstream.ParseTree(s.inner, s.decls, contentSpace)
+	t, err := xmlstream.ParseTree(s.Inner(), s.Decls(), contentSpace)
 	if err != nil {
 		return nil // only a stanza built by New from malformed XML
 	}
@@ -296,7 +311,7 @@ func (s *Stanza) mayHave(space, local string) bool {
 	case 1:
 		return s.Payload.Local == local && isName(s.Payload.Space, space)
 	}
-	return strings.Contains(s.inner, local)
+	return strings.Contains(s.Inner(), local)
 }
 
 // HasChild reports a child by name without building a tree.
@@ -334,11 +349,13 @@ func (s *Stanza) AppendXML(dst []byte, content string) []byte {
 	dst = appendAttr(dst, " from='", s.From.String())
 	dst = appendAttr(dst, " to='", s.To.String())
 	dst = appendAttr(dst, " xml:lang='", s.Lang)
-	if s.inner == "" {
+	if s.Inner() == "" {
 		return append(dst, "/>"...)
 	}
-	dst = append(append(dst, s.decls...), '>')
-	dst = append(dst, s.inner...)
+	if s.declared > 0 {
+		dst = append(dst, s.Decls()...)
+	}
+	dst = append(append(dst, '>'), s.Inner()...)
 	return append(dst, tag[1]...)
 }
 
@@ -358,8 +375,8 @@ func (s *Stanza) String() string {
 // Size is the number of bytes AppendXML(nil, "") would write, at most a few off; for queue limits.
 func (s *Stanza) Size() int {
 	n := len(s.Kind.String()) + 3
-	if s.inner != "" {
-		n += len(s.Kind.String()) + 2 + len(s.decls) + len(s.inner)
+	if s.Inner() != "" {
+		n += len(s.Kind.String()) + 2 + len(s.xml)
 	}
 	for _, a := range [...]struct{ extra, value int }{
 		{8, len(s.Type)}, {6, len(s.ID)}, {8, len(s.From.String())}, {6, len(s.To.String())}, {12, len(s.Lang)},
