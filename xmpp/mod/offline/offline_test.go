@@ -13,6 +13,7 @@ import (
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -43,20 +44,20 @@ func TestWhatIsStored(t *testing.T) {
 		{"chat", body + "<no-permanent-store xmlns='urn:xmpp:hints'/>", stored},
 		{"chat", "", refused},
 	} {
-		table := newMemory()
-		h := open(t, table, Config{})
-		alice, c := h.login("alice", "desk", false, online)
+		store := routertest.NewStore()
+		h := open(t, store, Config{})
+		alice := h.login("alice", "desk", false, online)
 		h.login("bob", "bot", false, "<presence><priority>-1</priority></presence>")
 		typ := ""
 		if x.typ != "" {
 			typ = " type='" + x.typ + "'"
 		}
-		h.handle(alice, "<message"+typ+" to='bob@office.example'>"+x.inner+"</message>")
+		alice.Say("<message" + typ + " to='bob@office.example'>" + x.inner + "</message>")
 		got := ""
-		if table.count() > 0 {
+		if store.Len() > 0 {
 			got = stored
 		}
-		for _, st := range c.all() {
+		for _, st := range alice.All() {
 			if e, ok := stanza.ErrorOf(st); ok {
 				got += string(e.Condition)
 			}
@@ -65,7 +66,7 @@ func TestWhatIsStored(t *testing.T) {
 			t.Errorf("%s %s: %q, want %q", x.typ, x.inner, got, x.want)
 		}
 	}
-	if !slices.Contains(open(t, newMemory(), Config{}).r.Features(xmpp.ToHost), "msgoffline") {
+	if !slices.Contains(open(t, routertest.NewStore(), Config{}).Router.Features(xmpp.ToHost), "msgoffline") {
 		t.Error("not advertised")
 	}
 }
@@ -73,27 +74,27 @@ func TestWhatIsStored(t *testing.T) {
 // TestReplay: a restart between; in order, stamped, erased on acknowledgement.
 func TestReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := newMemory()
-		h := open(t, table, Config{})
-		alice, _ := h.login("alice", "desk", false, online)
-		carol, _ := h.login("carol", "desk", false, online)
+		store := routertest.NewStore()
+		h := open(t, store, Config{})
+		alice := h.login("alice", "desk", false, online)
+		carol := h.login("carol", "desk", false, online)
 		for i := range 5 {
-			h.chat(alice, fmt.Sprint("a", i))
-			h.chat(carol, fmt.Sprint("c", i))
+			chat(alice, fmt.Sprint("a", i))
+			chat(carol, fmt.Sprint("c", i))
 			time.Sleep(time.Second) // the bubble's clock
 		}
 
-		h = open(t, table, Config{})
-		_, bot := h.login("bob", "bot", true, "<presence><priority>-1</priority></presence>")
-		s, c := h.login("bob", "phone", true, "")
-		if len(c.all())+len(bot.all()) != 0 {
+		h = open(t, store, Config{})
+		bot := h.login("bob", "bot", true, "<presence><priority>-1</priority></presence>")
+		c := h.login("bob", "phone", true, "")
+		if len(c.All())+len(bot.All()) != 0 {
 			t.Fatal("replayed to a resource that takes no messages")
 		}
-		h.handle(s, online)
-		if got := c.bodies(); got != "a0 c0 a1 c1 a2 c2 a3 c3 a4 c4" {
+		c.Say(online)
+		if got := bodies(c); got != "a0 c0 a1 c1 a2 c2 a3 c3 a4 c4" {
 			t.Fatalf("got %s", got)
 		}
-		for i, st := range c.all() {
+		for i, st := range c.All() {
 			d, ok := st.Child("urn:xmpp:delay", "delay")
 			want := time.Date(2000, 1, 1, 0, 0, i/2, 0, time.UTC).Format(time.RFC3339)
 			if !ok || d.Attr("from") != home || d.Attr("stamp") != want {
@@ -103,27 +104,27 @@ func TestReplay(t *testing.T) {
 				t.Errorf("header changed: %v", st)
 			}
 		}
-		if table.count() != 10 {
-			t.Fatalf("%d rows before any acknowledgement", table.count())
+		if store.Len() != 10 {
+			t.Fatalf("%d rows before any acknowledgement", store.Len())
 		}
-		h.ack(s, c, 4)
-		if table.count() != 6 {
-			t.Errorf("%d rows after four acknowledgements", table.count())
+		ack(c, 4)
+		if store.Len() != 6 {
+			t.Errorf("%d rows after four acknowledgements", store.Len())
 		}
-		h.handle(s, "<presence><show>away</show></presence>")
-		if len(c.all()) != 10 {
+		c.Say("<presence><show>away</show></presence>")
+		if len(c.All()) != 10 {
 			t.Error("replayed twice to one session")
 		}
 
 		// The server dies: the six come again, nothing is lost.
-		h = open(t, table, Config{})
-		s, c = h.login("bob", "phone", true, online)
-		if got := c.bodies(); got != "a2 c2 a3 c3 a4 c4" {
+		h = open(t, store, Config{})
+		c = h.login("bob", "phone", true, online)
+		if got := bodies(c); got != "a2 c2 a3 c3 a4 c4" {
 			t.Errorf("got %s", got)
 		}
-		h.ack(s, c, 6)
-		if table.count() != 0 || len(h.m.boxes) != 0 {
-			t.Errorf("%d rows, %d mailboxes are left", table.count(), len(h.m.boxes))
+		ack(c, 6)
+		if store.Len() != 0 || len(h.m.boxes) != 0 {
+			t.Errorf("%d rows, %d mailboxes are left", store.Len(), len(h.m.boxes))
 		}
 	})
 }
@@ -131,165 +132,152 @@ func TestReplay(t *testing.T) {
 // TestWithoutAcknowledgements: erased 60 s after the flush, not before.
 func TestWithoutAcknowledgements(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := newMemory()
-		h := open(t, table, Config{})
-		stop := h.run()
-		defer stop()
-		alice, _ := h.login("alice", "desk", false, online)
-		h.chat(alice, "one")
-		h.chat(alice, "two")
-		s, c := h.login("bob", "phone", false, online)
-		if c.bodies() != "one two" {
-			t.Fatalf("got %s", c.bodies())
+		store := routertest.NewStore()
+		h := open(t, store, Config{})
+		defer h.Go(h.m.Run)()
+		alice := h.login("alice", "desk", false, online)
+		chat(alice, "one")
+		chat(alice, "two")
+		c := h.login("bob", "phone", false, online)
+		if bodies(c) != "one two" {
+			t.Fatalf("got %s", bodies(c))
 		}
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
-		if table.count() != 2 {
-			t.Fatalf("%d rows after 59 s", table.count())
+		if store.Len() != 2 {
+			t.Fatalf("%d rows after 59 s", store.Len())
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if table.count() != 0 {
-			t.Fatalf("%d rows after 61 s", table.count())
+		if store.Len() != 0 {
+			t.Fatalf("%d rows after 61 s", store.Len())
 		}
 
 		// A stream that ends within the minute has not got them for certain.
-		s.Unbind(context.Background(), nil)
-		h.chat(alice, "three")
-		s, _ = h.login("bob", "phone", false, online)
+		c.Leave()
+		chat(alice, "three")
+		c = h.login("bob", "phone", false, online)
 		time.Sleep(30 * time.Second)
-		s.Unbind(context.Background(), nil)
+		c.Leave()
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		_, c = h.login("bob", "phone", false, online)
-		if c.bodies() != "three" {
-			t.Errorf("got %q", c.bodies())
+		c = h.login("bob", "phone", false, online)
+		if bodies(c) != "three" {
+			t.Errorf("got %q", bodies(c))
 		}
 	})
-}
-
-// run starts the module's Run; stop ends it and waits.
-func (h *house) run() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := h.m.Run(ctx); err != nil {
-			h.Error(err)
-		}
-	})
-	return func() { cancel(); wg.Wait() }
 }
 
 func TestTwoResourcesAtOnce(t *testing.T) {
-	table := newMemory()
-	h := open(t, table, Config{})
-	alice, _ := h.login("alice", "desk", false, online)
+	store := routertest.NewStore()
+	h := open(t, store, Config{})
+	alice := h.login("alice", "desk", false, online)
 	for i := range 20 {
-		h.chat(alice, fmt.Sprint(i))
+		chat(alice, fmt.Sprint(i))
 	}
-	one, c1 := h.login("bob", "one", true, "")
-	two, c2 := h.login("bob", "two", true, "")
+	one := h.login("bob", "one", true, "")
+	two := h.login("bob", "two", true, "")
 	var wg sync.WaitGroup
-	wg.Go(func() { h.handle(one, online) })
-	wg.Go(func() { h.handle(two, online) })
+	wg.Go(func() { one.Say(online) })
+	wg.Go(func() { two.Say(online) })
 	wg.Wait()
-	if n1, n2 := len(c1.all()), len(c2.all()); n1+n2 != 20 || n1*n2 != 0 {
+	if n1, n2 := len(one.All()), len(two.All()); n1+n2 != 20 || n1*n2 != 0 {
 		t.Fatalf("one got %d, two %d", n1, n2)
 	}
-	first, other := one, c2
-	got := c1.all()
+	first, other := one, two
+	got := one.All()
 	if len(got) == 0 {
-		first, other, got = two, c1, c2.all()
+		first, other, got = two, one, two.All()
 	}
 
 	// It dies after it acknowledged five. c2s gives the rest back, which must
 	// not become a second copy: the rows go to the other one, once.
 	for _, st := range got[:5] {
-		first.Acked(context.Background(), st)
+		first.Session.Acked(context.Background(), st)
 	}
-	first.Unbind(context.Background(), got[5:])
-	if n := len(other.all()); n != 15 {
-		t.Fatalf("the other one got %d: %s", n, other.bodies())
+	first.Session.Unbind(context.Background(), got[5:])
+	if n := len(other.All()); n != 15 {
+		t.Fatalf("the other one got %d: %s", n, bodies(other))
 	}
-	if other.all()[0].ID != "5" || other.all()[14].ID != "19" {
-		t.Errorf("out of order: %s", other.bodies())
+	if other.All()[0].ID != "5" || other.All()[14].ID != "19" {
+		t.Errorf("out of order: %s", bodies(other))
 	}
-	if table.count() != 15 {
-		t.Errorf("%d rows", table.count())
+	if store.Len() != 15 {
+		t.Errorf("%d rows", store.Len())
 	}
 }
 
 // TestGivenBackIsNotStoredTwice: as above, with nobody else there.
 func TestGivenBackIsNotStoredTwice(t *testing.T) {
-	table := newMemory()
-	h := open(t, table, Config{})
-	alice, _ := h.login("alice", "desk", false, online)
-	h.chat(alice, "one")
-	s, c := h.login("bob", "phone", true, online)
-	h.chat(alice, "live")
-	unacked := c.all()
-	s.Unbind(context.Background(), unacked)
-	if table.count() != 2 {
-		t.Fatalf("%d rows", table.count())
+	store := routertest.NewStore()
+	h := open(t, store, Config{})
+	alice := h.login("alice", "desk", false, online)
+	chat(alice, "one")
+	c := h.login("bob", "phone", true, online)
+	chat(alice, "live")
+	unacked := c.All()
+	c.Session.Unbind(context.Background(), unacked)
+	if store.Len() != 2 {
+		t.Fatalf("%d rows", store.Len())
 	}
-	s, c = h.login("bob", "phone", true, online)
-	if c.bodies() != "one live" {
-		t.Errorf("got %s", c.bodies())
+	c = h.login("bob", "phone", true, online)
+	if bodies(c) != "one live" {
+		t.Errorf("got %s", bodies(c))
 	}
-	for _, st := range c.all() {
+	for _, st := range c.All() {
 		if n := strings.Count(st.Inner(), "<delay"); n != 1 {
 			t.Errorf("%d delay stamps: %v", n, st)
 		}
 	}
-	h.ack(s, c, 2)
-	if table.count() != 0 {
-		t.Errorf("%d rows are left", table.count())
+	ack(c, 2)
+	if store.Len() != 0 {
+		t.Errorf("%d rows are left", store.Len())
 	}
 }
 
 // TestNothingOvertakes: live messages during a replay come after the stored
 // ones of the same sender (RFC 6120 §10.1).
 func TestNothingOvertakes(t *testing.T) {
-	table := newMemory()
-	h := open(t, table, Config{})
-	alice, _ := h.login("alice", "desk", false, online)
+	store := routertest.NewStore()
+	h := open(t, store, Config{})
+	alice := h.login("alice", "desk", false, online)
 	for i := range 10 {
-		h.chat(alice, fmt.Sprint(i))
+		chat(alice, fmt.Sprint(i))
 	}
-	s, c := h.login("bob", "phone", true, "")
+	c := h.login("bob", "phone", true, "")
 	sent := false
-	c.onSend = func(st *stanza.Stanza) {
+	c.OnSend = func(st *stanza.Stanza) {
 		if st.ID == "3" && !sent { // another reader's turn, in the middle of the replay
 			sent = true
-			h.chat(alice, "10")
+			chat(alice, "10")
 		}
 	}
-	h.handle(s, online)
-	if got := c.bodies(); got != "0 1 2 3 4 5 6 7 8 9 10" {
+	c.Say(online)
+	if got := bodies(c); got != "0 1 2 3 4 5 6 7 8 9 10" {
 		t.Fatalf("got %s", got)
 	}
-	h.chat(alice, "11")
-	if got := c.bodies(); !strings.HasSuffix(got, " 10 11") {
+	chat(alice, "11")
+	if got := bodies(c); !strings.HasSuffix(got, " 10 11") {
 		t.Errorf("got %s", got)
 	}
-	if table.count() != 11 {
-		t.Errorf("%d rows: a live message was stored, or a stored one lost", table.count())
+	if store.Len() != 11 {
+		t.Errorf("%d rows: a live message was stored, or a stored one lost", store.Len())
 	}
 }
 
 // TestComingOnlineAmongSenders: eight people write while bob comes and goes;
 // each one's messages reach him in order and at least once.
 func TestComingOnlineAmongSenders(t *testing.T) {
-	table := newMemory()
-	h := open(t, table, Config{})
+	store := routertest.NewStore()
+	h := open(t, store, Config{})
 	const senders, each = 8, 60
 	var wg sync.WaitGroup
 	for i := range senders {
-		s, _ := h.login([]string{"alice", "carol"}[i%2], fmt.Sprint("r", i), false, online)
+		s := h.login([]string{"alice", "carol"}[i%2], fmt.Sprint("r", i), false, online)
 		wg.Go(func() {
 			for n := range each {
 				st := stanza.New(stanza.Message, "chat", fmt.Sprint(n), jid.JID{}, jid.MustParse("bob@"+home), "<body>x</body>")
-				if err := s.Handle(context.Background(), st); err != nil {
+				if err := s.Session.Handle(context.Background(), st); err != nil {
 					t.Error(err)
 				}
 			}
@@ -297,11 +285,11 @@ func TestComingOnlineAmongSenders(t *testing.T) {
 	}
 	next := map[jid.JID]int{}
 	drain := func() {
-		s, c := h.login("bob", "phone", true, online)
-		h.chat(s, "self")
-		got := c.end(func(st *stanza.Stanza) { s.Unbind(context.Background(), []*stanza.Stanza{st}) })
+		c := h.login("bob", "phone", true, online)
+		chat(c, "self")
+		got := c.End(func(st *stanza.Stanza) { c.Session.Unbind(context.Background(), []*stanza.Stanza{st}) })
 		for _, st := range got {
-			s.Acked(context.Background(), st)
+			c.Session.Acked(context.Background(), st)
 			if st.ID == "self" {
 				continue
 			}
@@ -311,7 +299,7 @@ func TestComingOnlineAmongSenders(t *testing.T) {
 			}
 			next[st.From]++
 		}
-		s.Unbind(context.Background(), nil)
+		c.Leave()
 	}
 	for range 10 {
 		drain()
@@ -330,30 +318,30 @@ func TestComingOnlineAmongSenders(t *testing.T) {
 
 func TestQuota(t *testing.T) {
 	for name, conf := range map[string]Config{"messages": {Messages: 3}, "bytes": {Bytes: 3 * 120}} {
-		table := newMemory()
-		h := open(t, table, conf)
-		alice, c := h.login("alice", "desk", false, online)
+		store := routertest.NewStore()
+		h := open(t, store, conf)
+		alice := h.login("alice", "desk", false, online)
 		for i := range 10 {
-			h.chat(alice, fmt.Sprint(i))
+			chat(alice, fmt.Sprint(i))
 		}
-		refused := len(c.all())
-		if table.count()+refused != 10 || table.count() < 2 || table.count() > 3 {
-			t.Fatalf("%s: %d stored, %d refused", name, table.count(), refused)
+		refused := len(alice.All())
+		if store.Len()+refused != 10 || store.Len() < 2 || store.Len() > 3 {
+			t.Fatalf("%s: %d stored, %d refused", name, store.Len(), refused)
 		}
-		e, _ := stanza.ErrorOf(c.all()[0])
+		e, _ := stanza.ErrorOf(alice.All()[0])
 		if e == nil || e.Condition != stanza.ServiceUnavailable || !strings.HasSuffix(e.Text, ".") {
 			t.Errorf("%s: refused with %v", name, e)
 		}
 		// The bound holds after a restart, and room made is room to use.
-		h = open(t, table, conf)
-		alice, c = h.login("alice", "desk", false, online)
-		if h.chat(alice, "more"); len(c.all()) != 1 {
+		h = open(t, store, conf)
+		alice = h.login("alice", "desk", false, online)
+		if chat(alice, "more"); len(alice.All()) != 1 {
 			t.Errorf("%s: forgotten after a restart", name)
 		}
-		s, b := h.login("bob", "phone", true, online)
-		h.ack(s, b, 1)
-		s.Unbind(context.Background(), nil)
-		if h.chat(alice, "more"); len(c.all()) != 1 {
+		b := h.login("bob", "phone", true, online)
+		ack(b, 1)
+		b.Leave()
+		if chat(alice, "more"); len(alice.All()) != 1 {
 			t.Errorf("%s: still full", name)
 		}
 	}
@@ -361,65 +349,68 @@ func TestQuota(t *testing.T) {
 
 // TestAcknowledgementWaitsForTheDisk: XEP-0198 of the sender, and a failure.
 func TestAcknowledgementWaitsForTheDisk(t *testing.T) {
-	table := newMemory()
-	table.hold = true
-	h := open(t, table, Config{})
-	alice, c := h.login("alice", "desk", true, online)
-	h.chat(alice, "one")
-	if c.held() != 1 {
-		t.Fatalf("%d holds before the commit", c.held())
+	store := routertest.NewStore()
+	store.Hold()
+	h := open(t, store, Config{})
+	alice := h.login("alice", "desk", true, online)
+	chat(alice, "one")
+	if alice.Holds() != 1 {
+		t.Fatalf("%d holds before the commit", alice.Holds())
 	}
-	table.settle()
-	if c.held() != 0 {
-		t.Fatalf("%d holds after it", c.held())
+	store.Settle()
+	if alice.Holds() != 0 {
+		t.Fatalf("%d holds after it", alice.Holds())
 	}
 
 	for _, hold := range []bool{true, false} { // told later, and at once
-		table.set(func(m *memory) { m.fail, m.hold = errors.New("disk full"), hold })
-		h.chat(alice, "two")
-		table.settle()
-		got := c.all()
+		store.Fail(errors.New("disk full"))
+		if !hold {
+			store.Release()
+		}
+		chat(alice, "two")
+		store.Settle()
+		got := alice.All()
 		e, ok := stanza.ErrorOf(got[len(got)-1])
-		if !ok || e.Condition != stanza.InternalServerError || c.held() != 0 {
-			t.Fatalf("got %v, %d holds", got, c.held())
+		if !ok || e.Condition != stanza.InternalServerError || alice.Holds() != 0 {
+			t.Fatalf("got %v, %d holds", got, alice.Holds())
 		}
 	}
-	table.set(func(m *memory) { m.fail, m.hold = nil, false })
-	_, b := h.login("bob", "phone", true, online)
-	if b.bodies() != "one" {
-		t.Errorf("bob got %q", b.bodies())
+	store.Fail(nil)
+	b := h.login("bob", "phone", true, online)
+	if bodies(b) != "one" {
+		t.Errorf("bob got %q", bodies(b))
 	}
 }
 
 // TestFailureToOneself: the error comes back to the account whose mailbox
 // fails, in the same goroutine.
 func TestFailureToOneself(t *testing.T) {
-	table := newMemory()
-	table.fail = errors.New("disk full")
-	h := open(t, table, Config{})
-	bob, c := h.login("bob", "bot", false, "<presence><priority>-1</priority></presence>")
-	c.onSend = func(*stanza.Stanza) { h.m.peek(bob.JID().Bare()).waiting() } // needs the mailbox's lock
-	h.chat(bob, "note")
-	if len(c.all()) != 1 {
-		t.Errorf("got %v", c.all())
+	store := routertest.NewStore()
+	store.Fail(errors.New("disk full"))
+	h := open(t, store, Config{})
+	bob := h.login("bob", "bot", false, "<presence><priority>-1</priority></presence>")
+	bob.OnSend = func(*stanza.Stanza) { h.m.peek(bob.Session.JID().Bare()).waiting() } // needs the mailbox's lock
+	chat(bob, "note")
+	if len(bob.All()) != 1 {
+		t.Errorf("got %v", bob.All())
 	}
 }
 
 // TestLongReplays go in bursts that a stream's queue can hold.
 func TestLongReplays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := newMemory()
-		h := open(t, table, Config{})
-		defer h.run()()
-		alice, _ := h.login("alice", "desk", false, online)
+		store := routertest.NewStore()
+		h := open(t, store, Config{})
+		defer h.Go(h.m.Run)()
+		alice := h.login("alice", "desk", false, online)
 		const n = 100
 		text := strings.Repeat("x", 10_000)
 		for i := range n {
-			h.handle(alice, fmt.Sprintf("<message id='%d' to='bob@office.example'><body>%s</body></message>", i, text))
+			alice.Say(fmt.Sprintf("<message id='%d' to='bob@office.example'><body>%s</body></message>", i, text))
 		}
-		check := func(what string, c *client, from, to int) {
+		check := func(what string, c *routertest.Client, from, to int) {
 			t.Helper()
-			got := c.all()
+			got := c.All()
 			if len(got) < from || len(got) > to {
 				t.Fatalf("%s: got %d", what, len(got))
 			}
@@ -429,20 +420,20 @@ func TestLongReplays(t *testing.T) {
 				}
 			}
 		}
-		s, c := h.login("bob", "phone", true, online)
+		c := h.login("bob", "phone", true, online)
 		check("first burst", c, 20, 30)
-		h.chat(alice, "100")
+		chat(alice, "100")
 		for acked := 0; acked < n; acked++ {
-			s.Acked(context.Background(), c.all()[acked])
+			c.Session.Acked(context.Background(), c.All()[acked])
 			check("with acknowledgements", c, acked+1, acked+32)
 		}
 		check("at the end", c, n+1, n+1)
-		s.Unbind(context.Background(), nil)
+		c.Leave()
 
 		for i := range n {
-			h.handle(alice, fmt.Sprintf("<message id='%d' to='carol@office.example'><body>%s</body></message>", i, text))
+			alice.Say(fmt.Sprintf("<message id='%d' to='carol@office.example'><body>%s</body></message>", i, text))
 		}
-		_, c = h.login("carol", "phone", false, online)
+		c = h.login("carol", "phone", false, online)
 		check("first burst", c, 20, 30)
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
@@ -454,113 +445,109 @@ func TestLongReplays(t *testing.T) {
 }
 
 func TestStreamThatOverflowsDuringReplay(t *testing.T) {
-	table := newMemory()
-	h := open(t, table, Config{})
-	alice, _ := h.login("alice", "desk", false, online)
+	store := routertest.NewStore()
+	h := open(t, store, Config{})
+	alice := h.login("alice", "desk", false, online)
 	for i := range 10 {
-		h.chat(alice, fmt.Sprint(i))
+		chat(alice, fmt.Sprint(i))
 	}
-	s, c := h.login("bob", "phone", true, "")
-	c.onSend = func(st *stanza.Stanza) {
+	c := h.login("bob", "phone", true, "")
+	c.OnSend = func(st *stanza.Stanza) {
 		if st.ID == "4" {
-			s.Unbind(context.Background(), c.all())
+			c.Session.Unbind(context.Background(), c.All())
 		}
 	}
-	h.handle(s, online)
-	if table.count() != 10 {
-		t.Fatalf("%d rows", table.count())
+	c.Say(online)
+	if store.Len() != 10 {
+		t.Fatalf("%d rows", store.Len())
 	}
-	_, c = h.login("bob", "desk", true, online)
-	if got := c.bodies(); got != "0 1 2 3 4 5 6 7 8 9" {
+	c = h.login("bob", "desk", true, online)
+	if got := bodies(c); got != "0 1 2 3 4 5 6 7 8 9" {
 		t.Errorf("got %s", got)
 	}
 }
 
 func TestUnreadableRowsAreLeftAlone(t *testing.T) {
-	table := newMemory()
-	h := open(t, table, Config{})
-	alice, _ := h.login("alice", "desk", false, online)
-	h.chat(alice, "one")
-	table.rows["bob@office.example\x00\x00\x00\x00\x00\x00\x00\x00\x00"] = []byte(`{"v":9}`)
-	table.rows["bob@office.example\x00\x00\x00\x00\x00\x00\x00\x00\x01z"] = []byte(`{"v":1,"xml":"<message"}`)
-	table.rows["bob@office.example\x00\x00\x00\x00\x00\x00\x00\x00\x01y"] = []byte(`nonsense`)
-	h = open(t, table, Config{})
-	s, c := h.login("bob", "phone", true, online)
-	if c.bodies() != "one" {
-		t.Errorf("got %q", c.bodies())
+	store := routertest.NewStore()
+	h := open(t, store, Config{})
+	alice := h.login("alice", "desk", false, online)
+	chat(alice, "one")
+	store.Put("offline", "bob@office.example\x00\x00\x00\x00\x00\x00\x00\x00\x00", `{"v":9}`)
+	store.Put("offline", "bob@office.example\x00\x00\x00\x00\x00\x00\x00\x00\x01z", `{"v":1,"xml":"<message"}`)
+	store.Put("offline", "bob@office.example\x00\x00\x00\x00\x00\x00\x00\x00\x01y", `nonsense`)
+	h = open(t, store, Config{})
+	c := h.login("bob", "phone", true, online)
+	if bodies(c) != "one" {
+		t.Errorf("got %q", bodies(c))
 	}
-	h.ack(s, c, 1)
-	if table.count() != 3 || !strings.Contains(h.log.String(), "unreadable") {
-		t.Errorf("%d rows, log %s", table.count(), h.log)
+	ack(c, 1)
+	if store.Len() != 3 || !strings.Contains(h.Log.String(), "unreadable") {
+		t.Errorf("%d rows, log %s", store.Len(), h.Log)
 	}
 }
 
 func TestBrokenDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := newMemory()
-		h := open(t, table, Config{})
-		defer h.run()()
-		alice, _ := h.login("alice", "desk", false, online)
-		h.chat(alice, "one")
-		h = open(t, table, Config{})
-		defer h.run()()
-		alice, c := h.login("alice", "desk", false, online)
-		table.set(func(m *memory) { m.broken = errors.New("bad sector") })
-		h.chat(alice, "two")
-		if e, ok := stanza.ErrorOf(c.all()[0]); !ok || e.Condition != stanza.InternalServerError {
-			t.Errorf("got %v", c.all())
+		store := routertest.NewStore()
+		h := open(t, store, Config{})
+		defer h.Go(h.m.Run)()
+		alice := h.login("alice", "desk", false, online)
+		chat(alice, "one")
+		h = open(t, store, Config{})
+		defer h.Go(h.m.Run)()
+		alice = h.login("alice", "desk", false, online)
+		store.Break(errors.New("bad sector"))
+		chat(alice, "two")
+		if e, ok := stanza.ErrorOf(alice.All()[0]); !ok || e.Condition != stanza.InternalServerError {
+			t.Errorf("got %v", alice.All())
 		}
-		s, b := h.login("bob", "phone", true, online)
-		if p, _ := s.Presence(); p == nil || len(b.all()) != 0 {
+		b := h.login("bob", "phone", true, online)
+		if p, _ := b.Session.Presence(); p == nil || len(b.All()) != 0 {
 			t.Fatal("bob cannot get online")
 		}
-		table.set(func(m *memory) { m.broken = nil })
-		h.handle(s, "<presence><show>away</show></presence>")
-		if b.bodies() != "one" {
-			t.Errorf("got %q", b.bodies())
+		store.Break(nil)
+		b.Say("<presence><show>away</show></presence>")
+		if bodies(b) != "one" {
+			t.Errorf("got %q", bodies(b))
 		}
 	})
 }
 
 func TestPurge(t *testing.T) {
-	table := newMemory()
-	h := open(t, table, Config{})
-	alice, _ := h.login("alice", "desk", false, online)
+	store := routertest.NewStore()
+	h := open(t, store, Config{})
+	alice := h.login("alice", "desk", false, online)
 	for i := range 250 {
-		h.chat(alice, fmt.Sprint(i))
+		chat(alice, fmt.Sprint(i))
 	}
-	h.handle(alice, "<message to='carol@office.example'><body>stays</body></message>")
+	alice.Say("<message to='carol@office.example'><body>stays</body></message>")
 	if err := h.m.Purge(jid.MustParse("bob@" + home)); err != nil {
 		t.Fatal(err)
 	}
-	if table.count() != 1 {
-		t.Fatalf("%d rows are left", table.count())
+	if store.Len() != 1 {
+		t.Fatalf("%d rows are left", store.Len())
 	}
 	if err := h.m.Purge(jid.MustParse("bob@" + home)); err != nil {
 		t.Fatal(err)
 	}
-	h.chat(alice, "new")
-	_, c := h.login("bob", "phone", true, online)
-	if c.bodies() != "new" {
-		t.Errorf("got %q", c.bodies())
+	chat(alice, "new")
+	c := h.login("bob", "phone", true, online)
+	if bodies(c) != "new" {
+		t.Errorf("got %q", bodies(c))
 	}
 }
 
 // BenchmarkOfflinePut stores a chat message of 300 bytes in a mailbox, on a
 // table in memory.
 func BenchmarkOfflinePut(b *testing.B) {
-	table := newMemory()
-	t := &testing.T{}
-	h := open(t, table, Config{Messages: 1 << 30, Bytes: 1 << 40})
-	s, _ := h.login("alice", "desk", true, online)
-	st, err := stanza.Parse("<message type='chat' id='m' to='bob@office.example'><body>" + strings.Repeat("x", 200) + "</body></message>")
-	if err != nil {
-		b.Fatal(err)
-	}
+	store := routertest.NewStore()
+	h := open(b, store, Config{Messages: 1 << 30, Bytes: 1 << 40})
+	s := h.login("alice", "desk", true, online)
+	st := routertest.Parse(b, "<message type='chat' id='m' to='bob@office.example'><body>"+strings.Repeat("x", 200)+"</body></message>")
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := s.Handle(ctx, st); err != nil {
+		if err := s.Session.Handle(ctx, st); err != nil {
 			b.Fatal(err)
 		}
 	}
