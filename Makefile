@@ -20,11 +20,12 @@ test: ## install the peers the tests need (Debian packages) and run every test
 	@$(GO) run ./cmd/house peers
 	@CI=$(or $(CI),true) $(GO) run ./cmd/house test
 
-check: ## format, vet, staticcheck, tidy, floor plan, tests with the race detector
+check: ## format, vet, staticcheck, tidy, floor plan, binary sizes, tests with the race detector
 	@$(GO) run ./cmd/house format
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
+	$(GO) run ./cmd/house sizes
 	$(GO) test -race -short ./...
 
 bench: ## run the benchmarks and print binary sizes, in the form benchstat reads

@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"text/template"
 	"time"
 
 	"doorway/gateway/config"
@@ -119,7 +118,7 @@ func runDemo(ctx context.Context, a *app, args []string) error {
 			if *asJSON {
 				err = a.printJSON(r)
 			} else {
-				err = welcome.Execute(a.out, r)
+				err = printWelcome(a.out, r)
 			}
 			if err != nil {
 				log.Error("the demo's welcome cannot be printed", "comp", "demo", "err", err)
@@ -203,19 +202,26 @@ func newPassword() (string, error) {
 	return s[:4] + "-" + s[4:8] + "-" + s[8:12] + "-" + s[12:], nil
 }
 
-var welcome = template.Must(template.New("welcome").Funcs(template.FuncMap{"rel": rel, "host": host, "port": portOf}).Parse(`
-doorway demo is ready. It listens on this machine only; Ctrl-C ends it.
-
-Log in with any XMPP client (server {{host .C2S}}, port {{port .C2S}} with STARTTLS or {{port .C2STLS}} with direct TLS,
-trusted CA file {{rel .CA}}):
-{{range .Users}}    {{.JID}}   password {{.Password}}
-{{end}}
-Text a phone: chat to {{index .Phones 0}}@{{.SMSDomain}}
-    ({{index .Phones 1}}@{{.SMSDomain}} answers by itself)
-Make the phone answer:      ./bin/doorway phone send{{if ne (rel .Dir) "var"}} --dir {{rel .Dir}}{{end}} {{index .Phones 0}} "On my way"
-See what the phone got:     ./bin/doorway phone log{{if ne (rel .Dir) "var"}} --dir {{rel .Dir}}{{end}} {{index .Phones 0}}
-Status page:                http://{{.HTTP}}/
-`))
+// printWelcome tells a person how to go on.
+func printWelcome(w io.Writer, r demoReady) error {
+	where := ""
+	if rel(r.Dir) != "var" {
+		where = "--dir " + rel(r.Dir) + " "
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\ndoorway demo is ready. It listens on this machine only; Ctrl-C ends it.\n\n")
+	fmt.Fprintf(&b, "Log in with any XMPP client (server %s, port %s with STARTTLS or %s with direct TLS,\ntrusted CA file %s):\n",
+		host(r.C2S), portOf(r.C2S), portOf(r.C2STLS), rel(r.CA))
+	for _, u := range r.Users {
+		fmt.Fprintf(&b, "    %-24s password %s\n", u.JID, u.Password)
+	}
+	fmt.Fprintf(&b, "\nText a phone: chat to %s@%s\n    (%s@%s answers by itself)\n", r.Phones[0], r.SMSDomain, r.Phones[1], r.SMSDomain)
+	fmt.Fprintf(&b, "Make the phone answer:      ./bin/doorway phone send %s%s \"On my way\"\n", where, r.Phones[0])
+	fmt.Fprintf(&b, "See what the phone got:     ./bin/doorway phone log %s%s\n", where, r.Phones[0])
+	fmt.Fprintf(&b, "Status page:                http://%s/\n", r.HTTP)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
 
 // rel shortens a path below the working folder.
 func rel(path string) string {

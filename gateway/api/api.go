@@ -7,14 +7,11 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
-	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,9 +24,6 @@ import (
 	"doorway/modem"
 	"doorway/transports"
 )
-
-//go:embed page/status.html
-var pages embed.FS
 
 // Overview is one look at the whole box.
 type Overview struct {
@@ -58,15 +52,13 @@ type Config struct {
 
 // Server answers HTTP.
 type Server struct {
-	c    Config
-	page *template.Template
-	mux  *http.ServeMux
+	c   Config
+	mux *http.ServeMux
 }
 
 // New makes a Server.
 func New(c Config) *Server {
 	s := &Server{c: c, mux: http.NewServeMux()}
-	s.page = template.Must(template.New("status.html").Funcs(template.FuncMap{"stamp": stamp}).ParseFS(pages, "page/status.html"))
 	s.mux.HandleFunc("GET /{$}", s.status)
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /metrics", s.metrics)
@@ -74,8 +66,6 @@ func New(c Config) *Server {
 	s.mux.HandleFunc("GET /api/v1/status", s.bearer(s.apiStatus))
 	return s
 }
-
-func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 // ServeHTTP adds the headers every answer has.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -184,14 +174,8 @@ func (s *Server) ca(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	var b bytes.Buffer
-	if err := s.page.Execute(&b, s.c.Overview()); err != nil {
-		s.c.Log.Error("status page cannot be made", "comp", "api", "err", err)
-		http.Error(w, "The status page cannot be made; doorway's log says why.", http.StatusInternalServerError)
-		return
-	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	s.write(w, b.Bytes())
+	s.write(w, statusPage(s.c.Overview()))
 }
 
 // metrics writes the Prometheus text format.
