@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"doorway/gateway/config"
 	"doorway/xmpp"
 	"doorway/xmpp/c2s"
 	"doorway/xmpp/jid"
@@ -14,6 +15,7 @@ import (
 	"doorway/xmpp/mod/csi"
 	"doorway/xmpp/mod/disco"
 	"doorway/xmpp/mod/last"
+	"doorway/xmpp/mod/muc"
 	"doorway/xmpp/mod/offline"
 	"doorway/xmpp/mod/ping"
 	"doorway/xmpp/mod/presence"
@@ -38,7 +40,7 @@ type modules struct {
 // clientLimits is what client streams are held to, and told.
 func clientLimits() c2s.Limits { return c2s.Limits{} }
 
-func newModules() modules {
+func newModules(cfg *config.Config) modules {
 	var m modules
 	limits := clientLimits().Effective()
 	m.roster = roster.New(nil)
@@ -59,6 +61,7 @@ func newModules() modules {
 		vcard.New(m.presence),
 		private.New(),
 		csi.New(),
+		muc.New(muc.Config{Domain: cfg.MUCDomain()}),
 		caps.New("urn:doorway", 0),
 		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),
 	}

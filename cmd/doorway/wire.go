@@ -130,7 +130,7 @@ func (s *server) construct() error {
 }
 
 func (s *server) constructXMPP() error {
-	s.modules = newModules()
+	s.modules = newModules(s.cfg)
 	if err := s.router.Load(s.modules.list...); err != nil {
 		return err
 	}

@@ -117,6 +117,9 @@ func (c *Config) AdminJIDs() []jid.JID { return c.adminJIDs }
 // SMSDomain is the full name of the SMS gateway's domain.
 func (c *Config) SMSDomain() string { return c.full(c.SMS.Domain) }
 
+// MUCDomain is the full name of the domain of rooms.
+func (c *Config) MUCDomain() string { return c.full(c.MUC.Domain) }
+
 // full puts a bare label before the domain.
 func (c *Config) full(label string) string {
 	for _, r := range label {

@@ -207,9 +207,12 @@ func (v *validator) services() {
 		if j, err := jid.Parse(c.full(s.Domain)); err != nil || j.Local() != "" || j.Resource() != "" || s.Domain == "" {
 			v.fault(key+".domain", `%q is not a domain name: write a label such as %q, which is put before the domain, or a whole name`, s.Domain, key)
 		}
-		if _, set := v.src.lines[key]; set && key != "sms" {
+		if _, set := v.src.lines[key]; set && (key == "directory" || key == "upload") {
 			v.warn(key, "[%s] is kept for a later version; nothing is served there yet", key)
 		}
+	}
+	if name := c.MUCDomain(); name == c.Domain || name == c.SMSDomain() {
+		v.fault("muc.domain", "%q is taken by something else: rooms need a domain of their own", name)
 	}
 	if len(c.HTTP.ListenTLS) > 0 {
 		v.addresses("http.listen_tls", c.HTTP.ListenTLS)

@@ -1,0 +1,295 @@
+// Package muc is the group chat service: a hosted domain whose addresses are
+// rooms (XEP-0045 1.34, with XEP-0249 1.2 invitations, XEP-0410 1.1 self-ping,
+// XEP-0421 1.0 occupant identifiers and XEP-0486 0.1 room avatars).
+//
+// A room is in memory while somebody is in it; a persistent one lies on disk
+// otherwise, and nothing of it runs. What a room tells leaves it in one order
+// for all occupants: whoever changes it queues under its lock what is to be
+// sent, and one goroutine at a time, that of whoever came first, sends it
+// without the lock. A change that must survive (affiliations, configuration,
+// registrations, the vCard) is checked, written, waited for, and only then
+// applied and told, so that a crash leaves either all of it or none.
+//
+// Choices where the standard leaves room: resources of one bare JID share a
+// nick; presence without the join element from somebody who is not inside is
+// refused, so that clients notice that they have fallen out; a destroyed
+// persistent room stays gone for 30 days; registering a nick makes a member.
+//
+// Left out: paging of the room list, archive queries and moderation of
+// messages. The package starts no goroutine.
+package muc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/muc"
+	"doorway/xmpp/stanza"
+)
+
+// Config is what the service is made of.
+type Config struct {
+	Domain string // full name of the service
+	// Create says who may make rooms; nil: the accounts of this server.
+	Create func(jid.JID) bool
+	// Rooms is how many there may be; 0 means 10,000.
+	Rooms int
+	Now   func() time.Time // nil means time.Now
+}
+
+// Module is the service. Safe for concurrent use after Load.
+type Module struct {
+	conf   Config
+	domain jid.JID
+	host   xmpp.Host
+	log    *slog.Logger
+
+	table, users, history xmpp.Table
+
+	mu    sync.Mutex // guards what follows; a leaf, taken inside a room's lock too
+	rooms map[jid.JID]*room
+	index map[jid.JID]*entry
+	where map[jid.JID][]*room // rooms that an address is in
+	paces map[jid.JID]*pace   // of joins, by bare JID
+}
+
+// entry is what is known of a room without loading it.
+type entry struct {
+	title  string
+	public bool
+	lasts  bool // persistent
+	gone   *tombstone
+}
+
+var (
+	_ xmpp.Module  = (*Module)(nil)
+	_ xmpp.Handler = (*Module)(nil)
+)
+
+// New makes the module.
+func New(c Config) *Module {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rooms == 0 {
+		c.Rooms = 10000
+	}
+	return &Module{
+		conf:  c,
+		rooms: make(map[jid.JID]*room), index: make(map[jid.JID]*entry),
+		where: make(map[jid.JID][]*room), paces: make(map[jid.JID]*pace),
+	}
+}
+
+// Info describes the module.
+func (*Module) Info() xmpp.Info {
+	return xmpp.Info{Name: "muc", Specs: []xmpp.Spec{
+		{Doc: "XEP-0045", Version: "1.34", Title: "Multi-User Chat"},
+		{Doc: "XEP-0249", Version: "1.2", Title: "Direct MUC Invitations"},
+		{Doc: "XEP-0410", Version: "1.1", Title: "MUC Self-Ping"},
+		{Doc: "XEP-0421", Version: "1.0", Title: "Occupant Identifiers for MUC"},
+		{Doc: "XEP-0486", Version: "0.1", Title: "MUC Avatars"},
+	}}
+}
+
+// Load registers the domain and reads which rooms there are.
+func (m *Module) Load(h xmpp.Host) error {
+	m.host, m.log = h, h.Log().With("comp", "muc")
+	j, err := jid.Parse(m.conf.Domain)
+	if err != nil {
+		return fmt.Errorf("domain of rooms: %w", err)
+	}
+	m.domain = j
+	if m.conf.Create == nil {
+		m.conf.Create = h.Exists
+	}
+	m.table, m.users, m.history = h.Table(tableRooms), h.Table(tableUsers), h.Table(tableHistory)
+	if err := m.readIndex(); err != nil {
+		return err
+	}
+	h.Session(m.session)
+	return h.Domain(xmpp.Domain{
+		Name:       m.conf.Domain,
+		Identities: []xmpp.Identity{{Category: "conference", Type: "text", Name: "Rooms"}},
+		Features:   []string{muc.Space, muc.SpaceOccupant},
+		Handler:    m,
+	})
+}
+
+// Handle takes everything that is addressed to the domain.
+func (m *Module) Handle(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
+	st := d.Stanza
+	switch {
+	case st.To.Local() == "":
+		return m.service(ctx, st)
+	case st.Kind == stanza.Presence:
+		return xmpp.Done, m.presence(ctx, st)
+	case st.Kind == stanza.Message:
+		return xmpp.Done, m.message(ctx, d)
+	}
+	return m.iq(ctx, st)
+}
+
+// enter returns a room, loaded and locked; exit must follow. nil, nil: there
+// is none.
+func (m *Module) enter(name jid.JID) (*room, error) {
+	for {
+		m.mu.Lock()
+		r := m.rooms[name]
+		if r == nil {
+			if e := m.index[name]; e == nil || e.gone != nil {
+				m.mu.Unlock()
+				return nil, nil
+			}
+			r = m.newRoom(name.Clone())
+			m.rooms[r.jid] = r
+		}
+		m.mu.Unlock()
+		r.once.Do(func() { r.err = r.load() })
+		r.mu.Lock()
+		switch {
+		case r.err != nil:
+			r.drop()
+			r.mu.Unlock()
+			return nil, fmt.Errorf("load room %s: %w", name, r.err)
+		case !r.dead:
+			return r, nil
+		}
+		r.mu.Unlock()
+	}
+}
+
+// need is enter for requests: a missing room is item-not-found.
+func (m *Module) need(name jid.JID) (*room, error) {
+	r, err := m.enter(name)
+	if err == nil && r == nil {
+		err = noRoom()
+	}
+	return r, err
+}
+
+func noRoom() error {
+	return stanza.NewError(stanza.ItemNotFound, "There is no room of this name.")
+}
+
+// create makes a room that waits for its first configuration, locked; exit
+// must follow. With nil, nil somebody else was faster.
+func (m *Module) create(name, by jid.JID) (*room, error) {
+	if !m.conf.Create(by.Bare()) {
+		return nil, stanza.NewError(stanza.NotAllowed, "You may not create rooms here.")
+	}
+	r := m.newRoom(name.Clone())
+	r.once.Do(func() {}) // nothing to load
+	r.begin(by)
+	r.mu.Lock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.index[name]
+	switch {
+	case e != nil && e.gone != nil && m.conf.Now().Before(e.gone.At.Add(keepGone)):
+		r.mu.Unlock()
+		return nil, e.gone.err()
+	case e != nil && e.gone == nil:
+		r.mu.Unlock()
+		return nil, nil
+	case len(m.index) >= m.conf.Rooms:
+		r.mu.Unlock()
+		return nil, stanza.NewError(stanza.NotAllowed, "There are too many rooms; ask your administrator.")
+	}
+	m.rooms[r.jid] = r
+	m.index[r.jid] = &entry{title: r.title()}
+	return r, nil
+}
+
+// session takes a resource that is gone out of its rooms.
+func (m *Module) session(ctx context.Context, e xmpp.SessionEvent) {
+	if e.Kind == xmpp.SessionClosed {
+		m.lost(ctx, e.Session.JID(), nil)
+	}
+}
+
+// lost takes an address that nothing can be sent to out of all its rooms.
+func (m *Module) lost(ctx context.Context, real jid.JID, codes []int) {
+	m.mu.Lock()
+	rooms := slices.Clone(m.where[real])
+	m.mu.Unlock()
+	for _, r := range rooms {
+		r.with(ctx, func() {
+			if s := r.seat(real); s != nil {
+				r.leave(s, nil, false, codes)
+			}
+		})
+	}
+}
+
+// alive reports that a local resource is still there, so that an error from
+// it is no sign of a ghost.
+func (m *Module) alive(real jid.JID) bool {
+	return slices.ContainsFunc(m.host.Sessions(real.Bare()), func(s xmpp.Session) bool { return s.JID() == real })
+}
+
+// ghost looks at an error that came back from an occupant: when it says that
+// nobody is there, the occupant is taken out of all rooms (XEP-0045 §7.14).
+func (m *Module) ghost(ctx context.Context, st *stanza.Stanza) {
+	e, ok := stanza.ErrorOf(st)
+	if !ok || m.alive(st.From) {
+		return
+	}
+	switch e.Condition {
+	case stanza.Gone, stanza.ItemNotFound, stanza.RecipientUnavailable, stanza.Redirect, stanza.ServiceUnavailable,
+		stanza.RemoteServerNotFound, stanza.RemoteServerTimeout, stanza.JIDMalformed:
+		m.lost(ctx, st.From, []int{muc.StatusTechnical})
+	}
+}
+
+// maxRooms is how many rooms one address may be in.
+const maxRooms = 300
+
+// track notes that an address is in a room; false when it is in too many.
+func (m *Module) track(real jid.JID, r *room) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.where[real]
+	if len(l) >= maxRooms {
+		return false
+	}
+	m.where[real] = append(l, r)
+	return true
+}
+
+func (m *Module) untrack(real jid.JID, r *room) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.where[real]
+	if i := slices.Index(l, r); i >= 0 {
+		if l = slices.Delete(l, i, i+1); len(l) == 0 {
+			delete(m.where, real)
+		} else {
+			m.where[real] = l
+		}
+	}
+}
+
+// Run tells everybody at the end that the service stops (status 332).
+func (m *Module) Run(ctx context.Context) error {
+	<-ctx.Done()
+	m.mu.Lock()
+	var rooms []*room
+	for _, r := range m.rooms {
+		rooms = append(rooms, r)
+	}
+	m.mu.Unlock()
+	for _, r := range rooms {
+		r.with(context.WithoutCancel(ctx), r.shutdown)
+	}
+	return nil
+}
+
+// Purge takes a removed account out of all rooms' lists.
+func (m *Module) Purge(account jid.JID) error { return m.purge(account.Bare()) }
