@@ -1,4 +1,4 @@
-package router
+package router_test
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -15,7 +17,7 @@ func BenchmarkRoute(b *testing.B) {
 	r, _ := newRouter(b)
 	alice, _ := bind(b, r, "alice", "desk", 0)
 	_, bob := bind(b, r, "bob", "desk", 0)
-	bob.quiet = true
+	bob.Quiet = true
 	st := parse(b, "<message type='chat' id='m' to='bob@office.example'><body>"+strings.Repeat("x", 200)+"</body></message>")
 	ctx := context.Background()
 	b.ReportAllocs()
@@ -29,19 +31,16 @@ func BenchmarkRoute(b *testing.B) {
 // BenchmarkFanout100 sends one presence to each of 100 people, as the
 // broadcast of a big office does.
 func BenchmarkFanout100(b *testing.B) {
-	names := make(accounts, 100)
-	for i := range names {
-		names[i] = fmt.Sprint("u", i)
+	names := make(routertest.Accounts, 100)
+	for i := range 100 {
+		names[fmt.Sprint("u", i)] = true
 	}
-	r := New(Config{Domain: home, Accounts: names})
-	if err := r.Load(); err != nil {
-		b.Fatal(err)
-	}
-	list := make([]*stanza.Stanza, len(names))
-	for i, n := range names {
+	r := routertest.Open(b, router.Config{Accounts: names}).Router
+	var list []*stanza.Stanza
+	for n := range names {
 		_, c := bind(b, r, n, "desk", 0)
-		c.quiet = true
-		list[i] = parse(b, "<presence from='u0@office.example/desk'><status>here</status></presence>").WithTo(at(n + "@" + home))
+		c.Quiet = true
+		list = append(list, parse(b, "<presence from='u0@office.example/desk'><status>here</status></presence>").WithTo(at(n+"@"+home)))
 	}
 	ctx := context.Background()
 	b.ReportAllocs()

@@ -1,4 +1,4 @@
-package router
+package router_test
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"doorway/xmpp"
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -44,9 +46,9 @@ func (d *diary) String() string {
 	return strings.Join(d.lines, " ")
 }
 
-func bindError(t *testing.T, r *Router, account, resource string) stanza.Condition {
+func bindError(t *testing.T, r *router.Router, account, resource string) stanza.Condition {
 	t.Helper()
-	_, err := r.Bind(background(t), at(account+"@"+home), resource, &client{})
+	_, err := r.Bind(background(t), at(account+"@"+home), resource, &routertest.Stream{})
 	var e *stanza.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("bind %.20q: %v", resource, err)
@@ -71,7 +73,7 @@ func TestBindResources(t *testing.T) {
 	if s, _ := bind(t, r, "alice", strings.Repeat("x", 1023), away); len(s.JID().Resource()) != 1023 {
 		t.Error("1023 bytes are fine")
 	}
-	for i := range DefaultMaxSessions - 3 {
+	for i := range router.DefaultMaxSessions - 3 {
 		bind(t, r, "alice", fmt.Sprint(i), away)
 	}
 	if c := bindError(t, r, "alice", "one more"); c != stanza.ResourceConstraint {
@@ -79,7 +81,7 @@ func TestBindResources(t *testing.T) {
 	}
 	bind(t, r, "alice", "0", away) // in the place of the old one
 	bind(t, r, "bob", "0", away)
-	if n := r.Count(); n != DefaultMaxSessions+1 {
+	if n := r.Count(); n != router.DefaultMaxSessions+1 {
 		t.Errorf("%d bound", n)
 	}
 	a.Unbind(background(t), nil)
@@ -115,10 +117,10 @@ func TestBindConflict(t *testing.T) {
 	if got, want := d.String(), "+phone +desk -phone +phone bound"; got != want {
 		t.Errorf("events %q, want %q", got, want)
 	}
-	if ended, _ := oldStream.state(); ended != "conflict" {
+	if ended := oldStream.Ended(); ended != "conflict" {
 		t.Errorf("the old stream ended with %q", ended)
 	}
-	if ended, _ := desk.state(); ended != "" {
+	if ended := desk.Ended(); ended != "" {
 		t.Error("another resource was closed")
 	}
 	// The old stream's own end comes later, with what it had.
@@ -126,7 +128,7 @@ func TestBindConflict(t *testing.T) {
 	if st := one(t, freshStream); st.Body() != "late" {
 		t.Errorf("got %v", st)
 	}
-	if got := r.find(fresh.JID()); got != fresh {
+	if !bound(r, fresh) {
 		t.Error("the old stream's end removed the new session")
 	}
 	if got := strings.Count(d.String(), "-phone"); got != 1 {
@@ -142,9 +144,9 @@ func TestBindConflictWithStreamThatUnbindsItself(t *testing.T) {
 		r, _ := newRouter(t, d.load)
 		var wg sync.WaitGroup
 		for range 50 {
-			c := &client{}
-			var s *Session
-			c.onEnd = func() {
+			c := &routertest.Stream{}
+			var s *router.Session
+			c.OnClose = func() {
 				if inline {
 					s.Unbind(context.Background(), nil)
 					return
@@ -172,7 +174,7 @@ func TestBindAtOnce(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 20 {
-				c := &client{}
+				c := &routertest.Stream{}
 				s, err := r.Bind(context.Background(), at("alice@"+home), "phone", c)
 				if err != nil {
 					t.Error(err)
@@ -263,7 +265,7 @@ func TestAcked(t *testing.T) {
 		}
 	})
 	alice, c := bind(t, r, "alice", "desk", 0)
-	c.acks = true
+	c.Acking = true
 	if !alice.Acks() {
 		t.Error("the stream's acknowledgements are not seen")
 	}

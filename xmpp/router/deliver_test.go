@@ -1,4 +1,4 @@
-package router
+package router_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"doorway/xmpp"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -82,7 +83,7 @@ func TestDelivery(t *testing.T) {
 						return xmpp.Done, nil
 					})
 				})
-				bob := map[string]*client{}
+				bob := map[string]*routertest.Stream{}
 				for res, prio := range h.bound {
 					_, bob[res] = bind(t, r, "bob", res, prio)
 				}
@@ -91,7 +92,7 @@ func TestDelivery(t *testing.T) {
 
 				var got []string
 				for res, cl := range bob {
-					for _, st := range cl.take() {
+					for _, st := range cl.Take() {
 						got = append(got, res)
 						if st.To.String() != h.to {
 							t.Errorf("to is %s on arrival, was %s", st.To, h.to)
@@ -104,7 +105,7 @@ func TestDelivery(t *testing.T) {
 				for range stored {
 					got = append(got, offline)
 				}
-				for _, st := range sender.take() {
+				for _, st := range sender.Take() {
 					got = append(got, says(st))
 					if st.From.String() != h.to || st.To != alice.JID() {
 						t.Errorf("answer goes from %s to %s", st.From, st.To)

@@ -1,4 +1,4 @@
-package router
+package router_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"doorway/xmpp"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -137,7 +138,7 @@ func TestMissingTo(t *testing.T) {
 
 func TestLang(t *testing.T) {
 	r, _ := newRouter(t)
-	german := &client{lang: "de"}
+	german := &routertest.Stream{Language: "de"}
 	a, err := r.Bind(background(t), at("alice@"+home), "desk", german)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package router
+package router_test
 
 import (
 	"context"
@@ -25,13 +25,13 @@ func TestAwaitHoldsTheSendersStream(t *testing.T) {
 	alice, c := bind(t, r, "alice", "desk", 0)
 	const chat = "<message type='chat' id='m' to='bob@office.example'><body>x</body></message>"
 	handle(t, alice, chat)
-	if _, holds := c.state(); holds != 2 {
+	if holds := c.Holds(); holds != 2 {
 		t.Fatalf("%d holds", holds)
 	}
 	for _, done := range k.pending {
 		done(nil)
 	}
-	if _, holds := c.state(); holds != 0 {
+	if holds := c.Holds(); holds != 0 {
 		t.Fatalf("%d holds are left", holds)
 	}
 	none(t, c)
@@ -48,10 +48,10 @@ func TestAwaitWithErrorRefusesOnce(t *testing.T) {
 	if st := wantError(t, c, stanza.InternalServerError); st.ID != "m" || st.From.String() != "bob@office.example" {
 		t.Errorf("answer is %v", st)
 	}
-	if _, holds := c.state(); holds != 0 {
+	if holds := c.Holds(); holds != 0 {
 		t.Errorf("%d holds are left", holds)
 	}
-	if log.Len() == 0 {
+	if log.String() == "" {
 		t.Error("the failure is not logged")
 	}
 }

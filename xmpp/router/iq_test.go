@@ -1,4 +1,4 @@
-package router
+package router_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"doorway/xmpp"
+	"doorway/xmpp/router"
 	"doorway/xmpp/stanza"
 )
 
@@ -14,7 +15,7 @@ import (
 func answers(h xmpp.Host, target xmpp.Target, space, who string) {
 	h.IQ(target, stanza.Get, stanza.Name{Space: space, Local: "q"}, func(_ context.Context, iq *xmpp.IQ) (string, error) {
 		if target == xmpp.ToBare && !iq.Exists {
-			return "", errNotAnswered()
+			return "", router.ErrNotAnswered()
 		}
 		return "<by xmlns='" + space + "'>" + who + "</by>", nil
 	})
@@ -164,7 +165,7 @@ func TestHandlerErrors(t *testing.T) {
 	alice, c := bind(t, r, "alice", "desk", 0)
 	handle(t, alice, "<iq type='get' id='1' to='office.example'><stanza xmlns='x:y'/></iq>")
 	wantError(t, c, stanza.Forbidden)
-	if log.Len() > 0 {
+	if log.String() != "" {
 		t.Errorf("an ordinary refusal is logged: %s", log)
 	}
 	handle(t, alice, "<iq type='get' id='1' to='office.example'><other xmlns='x:y'/></iq>")

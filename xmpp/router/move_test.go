@@ -1,8 +1,10 @@
-package router
+package router_test
 
 import (
 	"testing"
 	"time"
+
+	"doorway/xmpp/routertest"
 )
 
 // TestMove: what comes for a session goes where it has moved to, and one that
@@ -11,7 +13,7 @@ func TestMove(t *testing.T) {
 	var d diary
 	r, _ := newRouter(t, d.load)
 	s, first := bind(t, r, "alice", "phone", 0)
-	second := &client{}
+	second := &routertest.Stream{}
 	if !s.Move(second) || !s.Resumed(background(t)) {
 		t.Fatal("the session does not move")
 	}
@@ -23,16 +25,16 @@ func TestMove(t *testing.T) {
 	none(t, first)
 	none(t, bob)
 	fresh, _ := bind(t, r, "alice", "phone", 0)
-	if ended, _ := second.state(); ended != "conflict" {
+	if ended := second.Ended(); ended != "conflict" {
 		t.Errorf("the stream it moved to ended with %q", ended)
 	}
-	if ended, _ := first.state(); ended != "" {
+	if ended := first.Ended(); ended != "" {
 		t.Errorf("the stream it had left ended with %q", ended)
 	}
 	if s.Move(first) {
 		t.Error("a session that has gone was moved")
 	}
-	if r.find(fresh.JID()) != fresh {
+	if !bound(r, fresh) {
 		t.Error("the new session is not found")
 	}
 }
@@ -41,10 +43,10 @@ func TestMove(t *testing.T) {
 func TestMoveWhileReplaced(t *testing.T) {
 	r, _ := newRouter(t)
 	s, first := bind(t, r, "alice", "phone", 0)
-	second := &client{}
-	first.onEnd = func() { s.Move(second) }
+	second := &routertest.Stream{}
+	first.OnClose = func() { s.Move(second) }
 	bind(t, r, "alice", "phone", 0)
-	if ended, _ := second.state(); ended != "conflict" {
+	if ended := second.Ended(); ended != "conflict" {
 		t.Errorf("the stream it moved to ended with %q", ended)
 	}
 }

@@ -1,18 +1,18 @@
-package router
+package router_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
+	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -21,84 +21,6 @@ const (
 	sms  = "sms.office.example"
 )
 
-// accounts is who exists.
-type accounts []string
-
-func (a accounts) Exists(local string) bool { return slices.Contains(a, local) }
-
-// client is an emulated stream that keeps what it gets.
-type client struct {
-	mu    sync.Mutex // guards what follows
-	got   []*stanza.Stanza
-	ended string // condition of the stream error, "closed" without one
-	holds int    // taken and not released
-	onEnd func() // what c2s does when the stream ends
-	lang  string
-	acks  bool
-	quiet bool // keeps nothing, for benchmarks
-}
-
-func (c *client) Hold() func(error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.holds++
-	return func(err error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if err != nil {
-			panic("a stream's hold is released with an error")
-		}
-		c.holds--
-	}
-}
-
-func (c *client) Send(_ context.Context, st *stanza.Stanza) {
-	if c.quiet {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.got = append(c.got, st)
-}
-
-func (c *client) Close(err *stanza.StreamError) {
-	c.mu.Lock()
-	c.ended = "closed"
-	if err != nil {
-		c.ended = err.Condition
-	}
-	f := c.onEnd
-	c.mu.Unlock()
-	if f != nil {
-		f()
-	}
-}
-
-func (c *client) Secure() bool { return true }
-func (c *client) Addr() string { return "127.0.0.1:1" }
-func (c *client) Lang() string { return c.lang }
-func (c *client) Acks() bool   { return c.acks }
-
-// take returns what has come since the last call.
-func (c *client) take() []*stanza.Stanza {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	got := c.got
-	c.got = nil
-	return got
-}
-
-func (c *client) state() (ended string, holds int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ended, c.holds
-}
-
-// module makes a module of a function.
-type module func(xmpp.Host)
-
-func (module) Info() xmpp.Info              { return xmpp.Info{Name: "test"} }
-func (m module) Load(h xmpp.Host) error     { m(h); return nil }
 func at(s string) jid.JID                   { return jid.MustParse(s) }
 func background(testing.TB) context.Context { return context.Background() }
 
@@ -109,31 +31,22 @@ func (f handler) Handle(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, erro
 
 var clock = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func newRouter(t testing.TB, modules ...func(xmpp.Host)) (*Router, *strings.Builder) {
+func newRouter(t testing.TB, modules ...func(xmpp.Host)) (*router.Router, *routertest.Log) {
 	t.Helper()
-	log := &strings.Builder{}
-	r := New(Config{
-		Domain:   home,
-		Accounts: accounts{"alice", "bob", "carol"},
-		Log:      slog.New(slog.NewTextHandler(log, nil)),
-		Now:      func() time.Time { return clock },
-	})
 	var list []xmpp.Module
 	for _, m := range modules {
-		list = append(list, module(m))
+		list = append(list, routertest.Module(m))
 	}
-	if err := r.Load(list...); err != nil {
-		t.Fatal(err)
-	}
-	return r, log
+	h := routertest.Open(t, router.Config{Now: func() time.Time { return clock }}, list...)
+	return h.Router, h.Log
 }
 
 // away is no available presence; any other number is a priority.
 const away = 1000
 
-func bind(t testing.TB, r *Router, account, resource string, prio int) (*Session, *client) {
+func bind(t testing.TB, r *router.Router, account, resource string, prio int) (*router.Session, *routertest.Stream) {
 	t.Helper()
-	c := &client{}
+	c := &routertest.Stream{}
 	s, err := r.Bind(background(t), at(account+"@"+home), resource, c)
 	if err != nil {
 		t.Fatal(err)
@@ -146,14 +59,15 @@ func bind(t testing.TB, r *Router, account, resource string, prio int) (*Session
 
 func parse(t testing.TB, xml string) *stanza.Stanza {
 	t.Helper()
-	st, err := stanza.Parse(xml)
-	if err != nil {
-		t.Fatalf("%s: %v", xml, err)
-	}
-	return st
+	return routertest.Parse(t, xml)
 }
 
-func handle(t testing.TB, s *Session, xml string) {
+// bound reports that this very session is in the table.
+func bound(r *router.Router, s *router.Session) bool {
+	return slices.ContainsFunc(r.Sessions(s.JID().Bare()), func(o xmpp.Session) bool { return o == xmpp.Session(s) })
+}
+
+func handle(t testing.TB, s *router.Session, xml string) {
 	t.Helper()
 	if err := s.Handle(background(t), parse(t, xml)); err != nil {
 		t.Fatalf("%s: %v", xml, err)
@@ -169,23 +83,23 @@ func says(st *stanza.Stanza) string {
 }
 
 // one expects exactly one stanza.
-func one(t testing.TB, c *client) *stanza.Stanza {
+func one(t testing.TB, c *routertest.Stream) *stanza.Stanza {
 	t.Helper()
-	got := c.take()
+	got := c.Take()
 	if len(got) != 1 {
 		t.Fatalf("got %d stanzas, want one: %v", len(got), got)
 	}
 	return got[0]
 }
 
-func none(t testing.TB, c *client) {
+func none(t testing.TB, c *routertest.Stream) {
 	t.Helper()
-	if got := c.take(); len(got) > 0 {
+	if got := c.Take(); len(got) > 0 {
 		t.Fatalf("got %v, want nothing", got)
 	}
 }
 
-func wantError(t testing.TB, c *client, condition stanza.Condition) *stanza.Stanza {
+func wantError(t testing.TB, c *routertest.Stream, condition stanza.Condition) *stanza.Stanza {
 	t.Helper()
 	st := one(t, c)
 	if says(st) != "error "+string(condition) {
@@ -279,7 +193,7 @@ func TestOrder(t *testing.T) {
 	}
 	wg.Wait()
 	next := map[jid.JID]int{}
-	for _, st := range bob.take() {
+	for _, st := range bob.Take() {
 		if st.ID != fmt.Sprint(next[st.From]) {
 			t.Fatalf("%s: got %s, want %d", st.From, st.ID, next[st.From])
 		}
@@ -300,11 +214,11 @@ func TestProbe(t *testing.T) {
 	if err := r.Probe(background(t)); err != nil {
 		t.Error(err)
 	}
-	r.mu.Lock()
+	unlock := r.Lock()
 	ctx, cancel := context.WithTimeout(background(t), 20*time.Millisecond)
 	defer cancel()
 	if err := r.Probe(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("with the lock held: %v", err)
 	}
-	r.mu.Unlock()
+	unlock()
 }
