@@ -1,6 +1,7 @@
 package port
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -90,8 +91,8 @@ func Holder(device string) (pid int, command string) {
 	}
 	for _, p := range procs {
 		pid, err := strconv.Atoi(p.Name())
-		if err != nil || pid == os.Getpid() || parent(pid) == os.Getpid() {
-			continue // what we start has our descriptors until it runs its own program
+		if err != nil || pid == os.Getpid() || isFork(pid) {
+			continue
 		}
 		dir := filepath.Join("/proc", p.Name(), "fd")
 		fds, err := os.ReadDir(dir)
@@ -105,6 +106,20 @@ func Holder(device string) (pid int, command string) {
 		}
 	}
 	return 0, ""
+}
+
+// isFork tells whether a process is one that we are starting and that does not
+// run its own program yet: until then it has our descriptors.
+func isFork(pid int) bool {
+	if parent(pid) != os.Getpid() {
+		return false
+	}
+	theirs, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil {
+		return true // gone already
+	}
+	ours, err := os.ReadFile("/proc/self/cmdline")
+	return err == nil && bytes.Equal(theirs, ours)
 }
 
 // parent is the number of the process that has started pid; 0 when it is gone.
