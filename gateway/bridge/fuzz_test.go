@@ -6,6 +6,7 @@ import (
 	"doorway/transports"
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -24,7 +25,7 @@ func FuzzHandle(f *testing.F) {
 			st = st.WithTo(to)
 		}
 		host := &server{refuses: map[jid.JID]error{}}
-		b, err := New(Config{Network: &network{}, Domain: domain, Host: host, Table: &table{m: map[string][]byte{}}})
+		b, err := New(Config{Network: &network{}, Domain: domain, Host: host, Table: routertest.NewStore().Table("bridge")})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,6 +25,7 @@ import (
 	"doorway/xmpp/mod/presence"
 	"doorway/xmpp/mod/roster"
 	"doorway/xmpp/router"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -35,82 +36,31 @@ const (
 	contact = mobile + "@" + gateway
 )
 
-type people []string
-
-func (p people) Exists(local string) bool { return slices.Contains(p, local) }
-
 type lender struct{ *store.Store }
 
 func (l lender) Table(name string) xmpp.Table { return l.Store.Table(name) }
 
-// client is a stream that keeps what it gets.
-type client struct {
-	t *testing.T
-	s *router.Session
-
-	mu    sync.Mutex // guards what follows
-	got   []string
-	holds int
-}
-
-func (c *client) Hold() func(error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.holds++
-	return func(error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.holds--
-	}
-}
-
-func (c *client) Send(_ context.Context, st *stanza.Stanza) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.got = append(c.got, st.String())
-}
-
-func (c *client) Close(*stanza.StreamError) {}
-func (c *client) Secure() bool              { return true }
-func (c *client) Addr() string              { return "127.0.0.1:1" }
-
-// say sends a stanza as the client.
-func (c *client) say(xml string) {
-	c.t.Helper()
-	st, err := stanza.Parse(xml)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if err := c.s.Handle(c.t.Context(), st); err != nil {
-		c.t.Fatal(err)
-	}
-}
+// client is alice or bob at a phone.
+type client struct{ *routertest.Client }
 
 // gets waits for a stanza with all these parts and takes it out.
-func (c *client) gets(parts ...string) string {
-	c.t.Helper()
-	var found string
-	until(c.t, fmt.Sprintf("%q", parts), func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for i, s := range c.got {
-			if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(s, p) }) {
-				found, c.got = s, slices.Delete(c.got, i, i+1)
-				return true
+func (c client) gets(parts ...string) {
+	c.House.T.Helper()
+	until(c.House.T, fmt.Sprintf("%q", parts), func() bool {
+		found := false
+		c.Pick(func(st *stanza.Stanza) bool {
+			s := st.String()
+			if found || slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(s, p) }) {
+				return false
 			}
-		}
-		return false
+			found = true
+			return true
+		})
+		return found
 	})
-	return found
 }
 
-func (c *client) acknowledged() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.holds == 0
-}
-
-func until(t *testing.T, what string, f func() bool) {
+func until(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	limit := time.After(20 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -132,7 +82,7 @@ type house struct {
 	modem string
 	locks string
 
-	router *router.Router
+	server *routertest.House
 	queue  *queue.Queue
 	net    *sms.Network
 	stop   func()
@@ -162,25 +112,12 @@ func (h *house) start() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stops []func()
-	task := func(run func(context.Context) error) {
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			if err := run(ctx); err != nil {
-				t.Error(err)
-			}
-		}()
-		stops = append(stops, func() { cancel(); <-done })
-	}
-	task(db.Run)
-	h.router = router.New(router.Config{Domain: office, Accounts: people{"alice", "bob"}, Store: lender{db}})
 	r := roster.New(nil)
 	off := offline.New(offline.Config{})
-	if err := h.router.Load(r, presence.New(r), off, disco.New(r), ping.New(r)); err != nil {
-		t.Fatal(err)
-	}
+	h.server = routertest.Open(t, router.Config{Domain: office, Accounts: routertest.Accounts{"alice": true, "bob": true}, Store: lender{db}}, r, presence.New(r), off, disco.New(r), ping.New(r))
+	var stops []func()
+	task := func(run func(context.Context) error) { stops = append(stops, h.server.Go(run)) }
+	task(db.Run)
 	task(off.Run)
 	if h.queue, err = queue.Open(db, queue.Options{Network: "sms"}); err != nil {
 		t.Fatal(err)
@@ -193,7 +130,7 @@ func (h *house) start() {
 	task(d.Run)
 	h.net = sms.New(sms.Config{Country: "49", Modems: []modem.Modem{d}})
 	b, err := bridge.New(bridge.Config{
-		Network: h.net, Domain: gateway, Host: h.router, Table: db.Table("bridge"), NetworkTable: db.Table("sms"), Outbox: h.queue,
+		Network: h.net, Domain: gateway, Host: h.server.Router, Table: db.Table("bridge"), NetworkTable: db.Table("sms"), Outbox: h.queue,
 		DefaultRecipients: func() []jid.JID { return []jid.JID{jid.MustParse("bob@" + office)} },
 	})
 	if err != nil {
@@ -211,17 +148,10 @@ func (h *house) start() {
 	}
 }
 
-func (h *house) login(local string) *client {
+func (h *house) login(local string) client {
 	h.t.Helper()
-	c := &client{t: h.t}
-	s, err := h.router.Bind(h.t.Context(), jid.MustParse(local+"@"+office), "phone", c)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	c.s = s
-	c.say("<iq xmlns='jabber:client' type='get' id='r1'><query xmlns='jabber:iq:roster'/></iq>")
-	c.say("<presence xmlns='jabber:client'/>")
-	return c
+	return client{h.server.Login(local+"@"+office+"/phone", "<iq xmlns='jabber:client' type='get' id='r1'><query xmlns='jabber:iq:roster'/></iq>",
+		"<presence xmlns='jabber:client'/>")}
 }
 
 // TestAliceTextsAPhone is the second walk of the design: contact, text, receipt, answer.
@@ -230,24 +160,24 @@ func TestAliceTextsAPhone(t *testing.T) {
 	alice := h.login("alice")
 
 	// Finding the gateway and the contact.
-	alice.say("<iq xmlns='jabber:client' type='get' id='d1' to='" + gateway + "'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>")
+	alice.Say("<iq xmlns='jabber:client' type='get' id='d1' to='" + gateway + "'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>")
 	alice.gets("id='d1'", "category='gateway'", "type='sms'", "jabber:iq:gateway")
-	alice.say("<iq xmlns='jabber:client' type='set' id='g1' to='" + gateway + "'><query xmlns='jabber:iq:gateway'><prompt>0155 501-01</prompt></query></iq>")
+	alice.Say("<iq xmlns='jabber:client' type='set' id='g1' to='" + gateway + "'><query xmlns='jabber:iq:gateway'><prompt>0155 501-01</prompt></query></iq>")
 	alice.gets("id='g1'", "<jid>"+contact+"</jid>")
-	alice.say("<iq xmlns='jabber:client' type='get' id='p1' to='" + gateway + "'><ping xmlns='urn:xmpp:ping'/></iq>")
+	alice.Say("<iq xmlns='jabber:client' type='get' id='p1' to='" + gateway + "'><ping xmlns='urn:xmpp:ping'/></iq>")
 	alice.gets("id='p1'", "type='result'")
-	alice.say("<presence xmlns='jabber:client' type='subscribe' to='" + contact + "'/>")
+	alice.Say("<presence xmlns='jabber:client' type='subscribe' to='" + contact + "'/>")
 	alice.gets("<presence", "type='subscribed'", "from='"+contact+"'")
 	alice.gets("jabber:iq:roster", "jid='"+contact+"'", "subscription='to'")
 	alice.gets("<presence", "from='"+contact+"'", "<status>SMS</status>")
 
 	// A long text with emoji, and the receipt.
 	text := strings.TrimSpace(strings.Repeat("Grüße aus dem Büro 👩‍🚒 € {ok} ", 9))
-	alice.say("<message xmlns='jabber:client' type='chat' id='m1' to='" + contact + "'><body>" + text + "</body><request xmlns='urn:xmpp:receipts'/></message>")
+	alice.Say("<message xmlns='jabber:client' type='chat' id='m1' to='" + contact + "'><body>" + text + "</body><request xmlns='urn:xmpp:receipts'/></message>")
 	phone := h.emu.Phone(mobile)
 	until(t, "the text on the phone", func() bool { return slices.Equal(phone.Received(), []string{text}) })
 	alice.gets("<received xmlns='urn:xmpp:receipts' id='m1'/>", "from='"+contact+"'")
-	if !alice.acknowledged() {
+	if alice.Holds() > 0 {
 		t.Error("the stream's acknowledgement still waits")
 	}
 
@@ -256,7 +186,7 @@ func TestAliceTextsAPhone(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice.gets("<message", "from='"+contact+"'", "<body>Zurück: "+text+"</body>")
-	alice.s.Unbind(t.Context(), nil)
+	alice.Leave()
 	if err := phone.Send("Noch da?"); err != nil {
 		t.Fatal(err)
 	}
@@ -265,14 +195,14 @@ func TestAliceTextsAPhone(t *testing.T) {
 	alice.gets("<message", "Noch da?")
 
 	// Refusals.
-	alice.say("<message xmlns='jabber:client' type='chat' id='m2' to='bob@" + gateway + "'><body>x</body></message>")
+	alice.Say("<message xmlns='jabber:client' type='chat' id='m2' to='bob@" + gateway + "'><body>x</body></message>")
 	alice.gets("type='error'", "id='m2'", "not a phone number")
-	alice.say("<message xmlns='jabber:client' type='chat' id='m3' to='" + contact + "'><body>" + strings.Repeat("x", 1000) + "</body></message>")
+	alice.Say("<message xmlns='jabber:client' type='chat' id='m3' to='" + contact + "'><body>" + strings.Repeat("x", 1000) + "</body></message>")
 	alice.gets("type='error'", "id='m3'", "7 parts")
 	h.emu.Network().Fail(emulator.Fault{Cause: 1})
-	alice.say("<message xmlns='jabber:client' type='chat' id='m4' to='" + contact + "'><body>x</body></message>")
+	alice.Say("<message xmlns='jabber:client' type='chat' id='m4' to='" + contact + "'><body>x</body></message>")
 	alice.gets("type='error'", "id='m4'", "item-not-found", "does not exist")
-	alice.say("<iq xmlns='jabber:client' type='get' id='x1' to='" + contact + "'><query xmlns='jabber:iq:last'/></iq>")
+	alice.Say("<iq xmlns='jabber:client' type='get' id='x1' to='" + contact + "'><query xmlns='jabber:iq:last'/></iq>")
 	alice.gets("id='x1'", "service-unavailable")
 	if v := h.emu.Violations(); len(v) > 0 {
 		t.Errorf("violations %q", v)
@@ -287,7 +217,7 @@ func TestAnswerAndReportAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice := h.login("alice")
-	alice.say("<message xmlns='jabber:client' type='chat' id='m1' to='015550101@" + gateway + "'><body>Bist du da?</body><request xmlns='urn:xmpp:receipts'/></message>")
+	alice.Say("<message xmlns='jabber:client' type='chat' id='m1' to='015550101@" + gateway + "'><body>Bist du da?</body><request xmlns='urn:xmpp:receipts'/></message>")
 	until(t, "the state accepted", func() bool { return h.queue.Counts()[transports.Accepted] == 1 })
 	h.stop()
 

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"doorway/transports"
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
+	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
 
@@ -24,59 +24,6 @@ const (
 	alice   = "alice@office.localhost"
 	phone   = alice + "/phone"
 )
-
-// table keeps in memory what gateway/store keeps on disk.
-type table struct {
-	mu   sync.Mutex // guards m
-	m    map[string][]byte
-	fail error
-}
-
-func (t *table) Get(key string, v any) (bool, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	b, ok := t.m[key]
-	if !ok {
-		return false, nil
-	}
-	return true, json.Unmarshal(b, v)
-}
-
-func (t *table) Write(changes map[string]any) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for k, v := range changes {
-		delete(t.m, k)
-		if v != nil {
-			b, err := json.Marshal(v)
-			if err != nil {
-				return err
-			}
-			t.m[k] = b
-		}
-	}
-	return t.fail
-}
-
-func (t *table) Later(changes map[string]any, done func(error)) {
-	err := t.Write(changes)
-	if done != nil {
-		done(err)
-	}
-}
-
-func (t *table) Range(from, to string, _ bool, f func(string, []byte) bool) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for k, v := range t.m {
-		if k >= from && k < to && !f(k, v) {
-			break
-		}
-	}
-	return nil
-}
-
-func (t *table) Next() (uint64, error) { return 0, errors.New("not used") }
 
 // server is the XMPP side: it keeps what the bridge sends.
 type server struct {
@@ -242,7 +189,6 @@ type rig struct {
 	b    *Bridge
 	host *server
 	net  *network
-	tab  *table
 	hold *hold
 	stop func()
 }
@@ -250,8 +196,8 @@ type rig struct {
 func start(t *testing.T, tweak func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, host: &server{refuses: map[jid.JID]error{}, online: []jid.JID{jid.MustParse(phone)}},
-		net: &network{ends: make(chan error)}, tab: &table{m: map[string][]byte{}}, hold: &hold{}}
-	c := Config{Network: r.net, Domain: domain, Host: r.host, Table: r.tab,
+		net: &network{ends: make(chan error)}, hold: &hold{}}
+	c := Config{Network: r.net, Domain: domain, Host: r.host, Table: routertest.NewStore().Table("bridge"),
 		DefaultRecipients: func() []jid.JID { return []jid.JID{jid.MustParse("carol@office.localhost")} }}
 	if tweak != nil {
 		tweak(&c)
