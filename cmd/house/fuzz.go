@@ -31,7 +31,7 @@ func fuzz(ctx context.Context, args []string) error {
 			}
 			n++
 			fmt.Printf("== %s %s\n", pkg, name)
-			if err := loud(ctx, nil, "go", "test", "-run", "^$", "-fuzz", "^"+name+"$", "-fuzztime", *limit, pkg); err != nil {
+			if err := loud(ctx, nil, "go", "test", "-run", "^$", "-fuzz", "^"+name+"$", "-fuzztime", *limit, "-fuzzminimizetime", "1x", pkg); err != nil {
 				return err
 			}
 		}
