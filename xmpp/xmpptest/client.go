@@ -1,7 +1,8 @@
 // Package xmpptest is a small XMPP client for tests and benchmarks of other
 // packages: it opens a stream, negotiates STARTTLS or direct TLS, signs in with
 // SCRAM or PLAIN, binds (RFC 6120 §4–7, XEP-0368), and then sends and expects
-// stanzas. Raw is a bare connection, for input that no client would send.
+// stanzas. Raw is a bare connection, for input that no client would send. Play
+// is a script that several clients perform.
 //
 // It is a second, independent implementation of the client's side only as far
 // as SASL and negotiation go: cutting and parsing are the server's own

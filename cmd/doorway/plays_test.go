@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"doorway/gateway/control"
+	"doorway/xmpp/xmpptest"
+)
+
+const prosody = "/usr/bin/prosody"
+
+// plays reads the scripts under testdata/plays.
+func plays(t *testing.T) []*xmpptest.Play {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", "plays", "*", "*.play"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no plays: %v", err)
+	}
+	var all []*xmpptest.Play
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(filepath.Dir(file)) + "/" + strings.TrimSuffix(filepath.Base(file), ".play")
+		p, err := xmpptest.ParsePlay(name, string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// perform runs the plays side by side, each with people of its own.
+func perform(t *testing.T, stage *xmpptest.Stage, all []*xmpptest.Play) {
+	for i, p := range all {
+		t.Run(p.Name, func(t *testing.T) {
+			t.Parallel()
+			if err := p.Run(t.Context(), stage, fmt.Sprintf("p%d", i)); err != nil {
+				t.Errorf("%s (%s)\n%v", p.Title, p.Section, err)
+			}
+		})
+	}
+}
+
+// playBox starts the program as a stage.
+func playBox(t *testing.T) *xmpptest.Stage {
+	t.Helper()
+	b := startBox(t, "[xmpp]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = []\nrequire_tls = false\n")
+	return &xmpptest.Stage{
+		Addr: b.addr(t, "XMPP"), Domain: "office.localhost",
+		Account: func(ctx context.Context, user, password string) error { // as doorway user add
+			var u control.User
+			return control.Call(ctx, b.dir, "user.add", control.UserAdd{Local: user, Password: password}, &u)
+		},
+	}
+}
+
+// TestPlays runs every play against the program.
+func TestPlays(t *testing.T) {
+	all := plays(t)
+	perform(t, playBox(t), all)
+}
+
+// TestPlaysFail: a play that expects what does not happen fails and names the line.
+func TestPlaysFail(t *testing.T) {
+	stage := playBox(t)
+	stage.Patience = 300 * time.Millisecond
+	for i, c := range []struct{ steps, want string }{
+		{"alice/a < <message/>", ".play:6: alice/a < <message/>: context deadline exceeded"},
+		{"alice/a > <message to='{alice/a}'/>", "at the end alice/a: something has come"},
+		{"alice/a > <message to='{alice/a}'/>\nalice/a hears nothing", ".play:7: alice/a hears nothing : something has come"},
+		{"alice/a > <message to='{alice/a}' id='1'/><message to='{alice/a}' id='2'/>\nalice/a <! <message id='2'/>", "the next one is <message id='1'"},
+		{"alice/a > <message to='{alice/a}'><body>hi</body></message>\nalice/a < <message><body>ho</body></message>", "unexpected: <message"},
+		{"alice/a stream error conflict", "waiting for stream error conflict"},
+		{"alice/a > <nonsense/>\nalice/a stream error conflict", "stream error unsupported-stanza-type, want conflict"},
+		{"alice/a > <nonsense/>\nalice/a hears nothing", "unsupported-stanza-type"},
+		{"alice/a > <nonsense/>", "unsupported-stanza-type"},
+		{"alice/a ends", ".play:6: alice/a ends"},
+		{"bob/x > <presence/>", "is not on stage"},
+		{"alice/a connects", "is on stage already"},
+		{"alice/a reads hello", "only a client that opens"},
+		{"bob/x opens\nbob/x hears nothing", "only a client that has signed in"},
+		{"bob/x opens\nbob/x reads hello", `waiting for "hello"`},
+		{"bob/x mistypes temporary-auth-failure", "not-authorized"},
+	} {
+		p, err := xmpptest.ParsePlay("p", "# t\nsection: s\nservers: both\n\nalice/a connects\n"+c.steps+"\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Run(t.Context(), stage, fmt.Sprintf("f%d", i)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s\n%v, want %s", c.steps, err, c.want)
+		}
+	}
+}
+
+// TestPlaysProsody runs the plays on which servers agree against Debian's
+// Prosody, so that they say what the standard says and not what doorway does.
+func TestPlaysProsody(t *testing.T) {
+	needPeer(t, prosody, "prosody")
+	version, err := exec.Command("dpkg-query", "-W", "-f", "${Version}", "prosody").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := plays(t)
+	stage := startProsody(t)
+	t.Logf("peer: prosody %s", version)
+	var both []*xmpptest.Play
+	for _, p := range all {
+		if p.Both {
+			both = append(both, p)
+		}
+	}
+	if len(both) < len(all)/2 {
+		t.Errorf("only %d of %d plays are for both servers", len(both), len(all))
+	}
+	perform(t, stage, both)
+}
+
+// startProsody runs Prosody on loopback with a folder of its own.
+func startProsody(t *testing.T) *xmpptest.Stage {
+	t.Helper()
+	for range 3 { // the port may be taken between the look and the start
+		if stage := tryProsody(t, freePort(t)); stage != nil {
+			return stage
+		}
+	}
+	t.Fatal("prosody does not start")
+	return nil
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func tryProsody(t *testing.T, port int) *xmpptest.Stage {
+	t.Helper()
+	const domain = "office.localhost"
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	accounts := filepath.Join(data, strings.ReplaceAll(domain, ".", "%2e"), "accounts")
+	if err := os.MkdirAll(accounts, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	conf := filepath.Join(dir, "prosody.cfg.lua")
+	text := fmt.Sprintf(`data_path = %q
+pidfile = %q
+log = { info = %q }
+run_as_root = true
+interfaces = { "127.0.0.1" }
+c2s_ports = { %d }
+c2s_direct_tls_ports = {}
+s2s_ports = {}
+modules_enabled = { "roster", "saslauth", "disco", "ping", "presence", "message", "iq", "smacks" }
+modules_disabled = { "s2s", "tls" }
+authentication = "internal_plain"
+allow_unencrypted_plain_auth = true
+c2s_require_encryption = false
+VirtualHost %q
+`, data, filepath.Join(dir, "pid"), filepath.Join(dir, "log"), port, domain)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(prosody, "--config", conf, "-F")
+	out := &logBuffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = cmd.Wait() }() // owner: the cleanup, which waits; ignored: it is told to end
+	said := func() string {
+		log, _ := os.ReadFile(filepath.Join(dir, "log")) // ignored: it may not have come that far
+		return out.String() + string(log)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // ignored: it may be gone
+		select {
+		case <-done:
+		case <-time.After(15 * time.Second):
+			t.Error("prosody does not end")
+			_ = cmd.Process.Kill() // ignored: as above
+			<-done
+		}
+		if t.Failed() {
+			s := said()
+			t.Logf("prosody said\n%s", s[max(0, len(s)-3000):])
+		}
+	})
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	alive := true
+	until(t, 30*time.Second, func() (bool, string) {
+		select {
+		case <-done:
+			alive = false
+			return true, ""
+		default:
+		}
+		return regexp.MustCompile(`Activated service 'c2s' on .*:` + fmt.Sprint(port)).MatchString(said()), "prosody is not ready: " + said()
+	})
+	if !alive {
+		t.Logf("prosody ended: %s", said())
+		return nil
+	}
+	return &xmpptest.Stage{
+		Addr: addr, Domain: domain,
+		Account: func(_ context.Context, user, password string) error {
+			return os.WriteFile(filepath.Join(accounts, user+".dat"), fmt.Appendf(nil, "return { [\"password\"] = %q; };\n", password), 0o600)
+		},
+	}
+}

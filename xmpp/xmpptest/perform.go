@@ -1,0 +1,402 @@
+package xmpptest
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"doorway/xmpp/jid"
+	"doorway/xmpp/stanza"
+	"doorway/xmpp/xmlstream"
+)
+
+// Stage is a server on which plays run.
+type Stage struct {
+	Addr   string // host:port, plain text allowed
+	Domain string
+	// Account makes an account.
+	Account func(ctx context.Context, user, password string) error
+	// Patience is how long a step may wait; 0 means 10 s.
+	Patience time.Duration
+}
+
+// performance is one run of a play.
+type performance struct {
+	*Play
+	stage  *Stage
+	suffix string // makes the people of this run others than those of any other
+	actors map[string]*actor
+}
+
+// actor is a client on stage: a Client, or a Raw before that.
+type actor struct {
+	*Client
+	raw   *Raw
+	dirty bool  // it has sent what the server may not have handled yet
+	err   error // that ended its stream while the play looked elsewhere
+	gone  bool
+}
+
+const playPassword = "correct horse"
+
+// Run performs the play with accounts of its own, whose names end in suffix.
+// The error names the line and tells what has come instead.
+func (p *Play) Run(ctx context.Context, stage *Stage, suffix string) error {
+	x := &performance{Play: p, stage: stage, suffix: suffix, actors: map[string]*actor{}}
+	defer func() {
+		for _, a := range x.actors {
+			a.close()
+		}
+	}()
+	for _, person := range p.people {
+		if err := stage.Account(ctx, person+suffix, playPassword); err != nil {
+			return fmt.Errorf("account %s: %w", person, err)
+		}
+	}
+	for _, f := range p.friends {
+		if err := x.befriend(ctx, f[0], f[1]); err != nil {
+			return fmt.Errorf("%s and %s become friends: %w", f[0], f[1], err)
+		}
+	}
+	for _, s := range p.steps {
+		if err := x.step(ctx, s); err != nil {
+			return fmt.Errorf("%s.play:%d: %s %s %s: %w", p.Name, s.line, s.client, s.verb, s.arg, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(x.actors)) {
+		if a := x.actors[name]; !a.gone && a.Client != nil && !a.jid.IsZero() {
+			if err := x.silent(ctx, a); err != nil {
+				return fmt.Errorf("%s.play: at the end %s: %w", p.Name, name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (a *actor) close() {
+	switch {
+	case a.gone:
+	case a.Client != nil:
+		_ = a.Client.Close() // ignored: the play is over
+	case a.raw != nil:
+		_ = a.raw.Close() // ignored: the play is over
+	}
+}
+
+// say puts the addresses of this run into a text.
+func (x *performance) say(text string) string {
+	text = spoken.ReplaceAllStringFunc(text, func(s string) string {
+		s = s[1 : len(s)-1]
+		switch s {
+		case "domain":
+			return x.stage.Domain
+		case "big":
+			return strings.Repeat("0123456789", 30_000)
+		}
+		if person, ok := strings.CutSuffix(s, "@"); ok {
+			return person + x.suffix
+		}
+		person, resource, full := strings.Cut(s, "/")
+		s = person + x.suffix + "@" + x.stage.Domain
+		if full {
+			s += "/" + resource
+		}
+		return s
+	})
+	return encoded.ReplaceAllStringFunc(text, func(s string) string {
+		return base64.StdEncoding.EncodeToString([]byte(s[len("b64[") : len(s)-1]))
+	})
+}
+
+func (x *performance) step(ctx context.Context, s step) error {
+	patience := x.stage.Patience
+	if patience == 0 {
+		patience = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	a := x.actors[s.client]
+	switch {
+	case slices.Contains([]string{"opens", "authenticates", "mistypes", "connects", "online"}, s.verb):
+		if a != nil && !a.gone {
+			return errors.New("is on stage already")
+		}
+	case a == nil || a.gone:
+		return errors.New("is not on stage")
+	}
+	x.settleOthers(ctx, a)
+	switch s.verb {
+	case "opens":
+		r, err := DialRaw(ctx, x.stage.Addr, nil)
+		if err != nil {
+			return err
+		}
+		x.actors[s.client] = &actor{raw: r}
+		return nil
+	case "authenticates", "connects":
+		_, err := x.enter(ctx, s.client, s.verb == "authenticates")
+		return err
+	case "mistypes":
+		return x.mistype(ctx, s.client, s.arg)
+	case "online":
+		return x.online(ctx, s.client, s.arg)
+	case ">":
+		return x.send(a, s.arg)
+	}
+	if a.raw != nil {
+		return x.rawStep(ctx, a, s)
+	}
+	return x.boundStep(ctx, a, s)
+}
+
+func (x *performance) enter(ctx context.Context, name string, noBind bool) (*actor, error) {
+	person, resource, _ := strings.Cut(name, "/")
+	c, err := Dial(ctx, x.stage.Addr, Options{
+		Domain: x.stage.Domain, User: person + x.suffix, Password: playPassword, Resource: resource, NoBind: noBind,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if want := x.say("{" + name + "}"); !noBind && c.JID().String() != want {
+		return nil, fmt.Errorf("the server bound %s, not %s", c.JID(), want)
+	}
+	a := &actor{Client: c}
+	x.actors[name] = a
+	return a, nil
+}
+
+// mistype signs in with a wrong password.
+func (x *performance) mistype(ctx context.Context, name, condition string) error {
+	person, _, _ := strings.Cut(name, "/")
+	c, err := Dial(ctx, x.stage.Addr, Options{Domain: x.stage.Domain, User: person + x.suffix, Password: "wrong " + playPassword})
+	if err == nil {
+		_ = c.Close() // ignored: it should not be there
+		return errors.New("the wrong password was taken")
+	}
+	var refused *AuthError
+	if !errors.As(err, &refused) || refused.Condition != condition {
+		return err
+	}
+	return nil
+}
+
+func (x *performance) online(ctx context.Context, name, priority string) error {
+	a, err := x.enter(ctx, name, false)
+	if err != nil {
+		return err
+	}
+	if _, err := a.Get(ctx, jid.JID{}, "<query xmlns='jabber:iq:roster'/>"); err != nil {
+		return err
+	}
+	presence := "<presence/>"
+	if priority != "" {
+		presence = "<presence><priority>" + priority + "</priority></presence>"
+	}
+	if err := a.Send(presence); err != nil {
+		return err
+	}
+	_, err = a.Settle(ctx)
+	// What others got of it is no part of the play.
+	for _, o := range x.actors {
+		if o != a && o.Client != nil && !o.gone && !o.jid.IsZero() && o.err == nil {
+			x.settle(ctx, o)
+			o.pending = slices.DeleteFunc(o.pending, func(st *stanza.Stanza) bool {
+				return st.Kind == stanza.Presence && st.Type == "" && st.From == a.JID()
+			})
+		}
+	}
+	return err
+}
+
+// settle waits until the server has handled what the client sent; what comes
+// meanwhile waits for its step.
+func (x *performance) settle(ctx context.Context, a *actor) {
+	a.dirty = false
+	if a.err != nil {
+		return
+	}
+	server, err := jid.New("", x.stage.Domain, "")
+	if err == nil {
+		_, err = a.Get(ctx, server, "<ping xmlns='urn:xmpp:ping'/>")
+	}
+	var refused *stanza.Error
+	if err != nil && !errors.As(err, &refused) {
+		a.err = err
+	}
+}
+
+func (x *performance) settleOthers(ctx context.Context, a *actor) {
+	for _, o := range x.actors {
+		if o != a && o.dirty && !o.gone {
+			x.settle(ctx, o)
+		}
+	}
+}
+
+func (x *performance) send(a *actor, text string) error {
+	if strings.HasPrefix(text, `"`) {
+		var err error
+		if text, err = strconv.Unquote(text); err != nil {
+			return err
+		}
+	}
+	text = x.say(text)
+	if a.raw != nil {
+		return a.raw.Write(text)
+	}
+	a.dirty = !a.jid.IsZero()
+	return a.Client.Send(text)
+}
+
+func (x *performance) rawStep(ctx context.Context, a *actor, s step) error {
+	switch s.verb {
+	case "reads":
+		_, err := a.raw.Until(ctx, x.say(s.arg))
+		return err
+	case "stream error":
+		a.gone = true
+		return errors.Join(a.raw.ExpectStreamError(ctx, s.arg), a.raw.Close())
+	case "dies":
+		a.gone = true
+		return a.raw.Close()
+	}
+	return errors.New("only a client that has signed in does this")
+}
+
+func (x *performance) boundStep(ctx context.Context, a *actor, s step) error {
+	switch s.verb {
+	case "<", "<!":
+		return x.expect(ctx, a, s)
+	case "hears nothing":
+		return x.silent(ctx, a)
+	case "forgets":
+		x.settle(ctx, a)
+		a.pending = nil
+		return a.err
+	case "stream error":
+		a.gone = true
+		var se *stanza.StreamError
+		switch {
+		case a.err == nil:
+			return errors.Join(a.ExpectStreamError(ctx, s.arg), a.Kill())
+		case !errors.As(a.err, &se) || se.Condition != s.arg:
+			return a.err
+		}
+		return errors.Join(a.ExpectEnd(ctx), a.Kill())
+	case "ends":
+		a.gone = true
+		return a.ExpectEnd(ctx)
+	case "leaves":
+		a.gone = true
+		if err := a.Client.Send("</stream:stream>"); err != nil {
+			return err
+		}
+		return a.ExpectEnd(ctx)
+	case "dies":
+		a.gone = true
+		return a.Kill()
+	}
+	return errors.New("only a client that opens does this")
+}
+
+func (x *performance) expect(ctx context.Context, a *actor, s step) error {
+	want, err := parsePattern(x.say(s.arg))
+	if err != nil {
+		return err
+	}
+	var broken error
+	match := func(st *stanza.Stanza) bool {
+		got, err := xmlstream.ParseTree(st.String(), "", "jabber:client")
+		if err != nil {
+			broken = err
+			return false
+		}
+		return matches(&got[0], want)
+	}
+	if s.verb == "<!" {
+		st, err := a.Next(ctx)
+		if err == nil && !match(st) {
+			err = fmt.Errorf("the next one is %s", st)
+		}
+		return errors.Join(err, broken)
+	}
+	if i := slices.IndexFunc(a.pending, match); i >= 0 {
+		a.pending = slices.Delete(a.pending, i, i+1)
+		return nil
+	}
+	if a.err != nil {
+		return a.explain(a.err)
+	}
+	_, err = a.Expect(ctx, match)
+	return errors.Join(err, broken)
+}
+
+func (x *performance) silent(ctx context.Context, a *actor) error {
+	x.settleOthers(ctx, a)
+	x.settle(ctx, a)
+	switch {
+	case a.err == io.EOF:
+		return errors.New("the server has ended the stream")
+	case a.err != nil:
+		return a.err
+	case len(a.pending) > 0:
+		return a.explain(errors.New("something has come"))
+	}
+	return nil
+}
+
+// befriend gives two people a subscription in both directions, the way
+// clients do (RFC 6121 §3).
+func (x *performance) befriend(ctx context.Context, one, two string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	names := [2]string{one, two}
+	var cs [2]*Client
+	for i, n := range names {
+		a, err := x.enter(ctx, n+"/befriends", false)
+		if err != nil {
+			return err
+		}
+		defer delete(x.actors, n+"/befriends")
+		cs[i] = a.Client
+		if err := a.Send("<presence/>"); err != nil {
+			return err
+		}
+	}
+	for i := range cs {
+		a, b := cs[i], cs[1-i]
+		other := func(st *stanza.Stanza, typ string, from *Client) bool {
+			return st.Kind == stanza.Presence && st.Type == typ && st.From.Bare() == from.JID().Bare()
+		}
+		if err := a.Send(fmt.Sprintf("<presence type='subscribe' to='%s'/>", b.JID().Bare())); err != nil {
+			return err
+		}
+		if _, err := b.Expect(ctx, func(st *stanza.Stanza) bool { return other(st, "subscribe", a) }); err != nil {
+			return err
+		}
+		if err := b.Send(fmt.Sprintf("<presence type='subscribed' to='%s'/>", a.JID().Bare())); err != nil {
+			return err
+		}
+		// The presence behind the approval says that it is in force.
+		if _, err := a.Expect(ctx, func(st *stanza.Stanza) bool { return other(st, "", b) }); err != nil {
+			return err
+		}
+	}
+	for _, c := range cs {
+		if err := c.Send("</stream:stream>"); err != nil {
+			return err
+		}
+		if err := c.ExpectEnd(ctx); err != nil {
+			return err
+		}
+		_ = c.conn.Close() // ignored: it has ended
+	}
+	return nil
+}
