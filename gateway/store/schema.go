@@ -56,6 +56,7 @@ var schema = []bucket{
 	{"lastactivity", state, false, "owner → when the account was last online and what it said (XEP-0012)"},
 	{"rooms", state, false, "room → its configuration, subject and secret, or why it is gone; room, NUL, vcard → its vCard (XEP-0045)"},
 	{"room_users", state, false, "room, NUL, bare JID → affiliation and registered nick (XEP-0045 §5.2, §7.10)"},
+	{"archive_prefs", state, false, "owner → what its archive keeps (XEP-0441)"},
 	{"outbox", state, false, "network, NUL, be64(id) → job with its journal (gateway/queue)"},
 	{"outbox_due", state, false, "network, NUL, class, be64(time), be64(id) → what the queue keeps in memory of a job"},
 	{"outbox_keys", state, false, "network, NUL, idempotency key → id of the job it made, for 48 hours"},
@@ -64,6 +65,7 @@ var schema = []bucket{
 	{"pin_attempts", state, false, "ICCID → SIM PIN tries left, so that a restart never burns another"},
 
 	{"archive", archive, true, "be64(id) → archived message in order of time (XEP-0313)"},
+	{"archive_index", archive, false, "owner, NUL, be64(id), and owner, SOH, contact, NUL, be64(id) → the contact's JID; NUL, size → what the archive takes"},
 	{"room_history", archive, false, "room, NUL, be64(id) → one of the last messages of a room (XEP-0045 §7.2.13)"},
 	{"smslog", archive, true, "be64(time), be64(id) → one line of the SMS log"},
 }
