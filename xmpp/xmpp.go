@@ -103,6 +103,10 @@ type Delivery struct {
 	Session Session // at Deliver and Acked: the receiving one
 	Exists  bool    // at Inbound: the local account exists
 	Again   bool    // given back by a stream that ended, with a delay stamp: Inbound hooks have seen it before
+	// Archived is the id under which the archives of sender and recipient keep
+	// the message (XEP-0359), "" for none. The archive (mod/mam) sets it at
+	// Outbound, before copies are made for the sender's other resources.
+	Archived string
 	// Hold, when not nil, is the sender's stream; use Await.
 	Hold Holder
 }
