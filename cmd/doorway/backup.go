@@ -22,9 +22,7 @@ type backupMade struct {
 
 func runBackup(ctx context.Context, a *app, args []string) error {
 	var t target
-	fs := newFlags("backup")
-	t.flags(fs)
-	rest, err := parse(fs, args, 1, 1)
+	rest, err := t.parse(newFlags("backup"), args, 1, 1)
 	if err != nil {
 		return err
 	}
@@ -88,9 +86,7 @@ type restored struct {
 
 func runRestore(ctx context.Context, a *app, args []string) error {
 	var t target
-	fs := newFlags("restore")
-	t.flags(fs)
-	rest, err := parse(fs, args, 1, 1)
+	rest, err := t.parse(newFlags("restore"), args, 1, 1)
 	if err != nil {
 		return err
 	}

@@ -66,9 +66,7 @@ func (s *server) oldest() (time.Time, error) {
 
 func runDoctor(ctx context.Context, a *app, args []string) error {
 	var t target
-	fs := newFlags("doctor")
-	t.flags(fs)
-	if _, err := parse(fs, args, 0, 0); err != nil {
+	if _, err := t.parse(newFlags("doctor"), args, 0, 0); err != nil {
 		return err
 	}
 	box, err := t.box(ctx)

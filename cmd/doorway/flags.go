@@ -40,10 +40,12 @@ type target struct {
 	json        bool
 }
 
-func (t *target) flags(fs *flag.FlagSet) {
+// parse is the function parse with the flags of a target beside the command's own.
+func (t *target) parse(fs *flag.FlagSet, args []string, least, most int) ([]string, error) {
 	fs.StringVar(&t.dir, "dir", "", "the server's data folder (default ./var)")
 	fs.StringVar(&t.config, "config", "", "the server's doorway.toml")
 	fs.BoolVar(&t.json, "json", false, "print JSON")
+	return parse(fs, args, least, most)
 }
 
 // systemConfig is where a package puts the configuration.

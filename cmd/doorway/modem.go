@@ -11,33 +11,28 @@ import (
 )
 
 func runModemList(ctx context.Context, a *app, args []string) error {
-	var t target
-	fs := newFlags("modem list")
-	t.flags(fs)
-	if _, err := parse(fs, args, 0, 0); err != nil {
-		return err
-	}
-	list, err := modemStatus(ctx, &t, "")
-	if err != nil {
-		return err
-	}
-	if t.json {
-		return a.printJSON(list)
-	}
-	if len(list) == 0 {
-		fmt.Fprintln(a.out, "No modem is configured. Add a section [[modem]] with device = \"auto\" to doorway.toml.")
-	}
-	for _, m := range list {
-		fmt.Fprintf(a.out, "%-10s %-12s %-28s %s\n", m.Name, m.State, m.Device, strings.TrimSpace(m.Manufacturer+" "+m.Model))
-	}
-	return nil
+	return a.modems(ctx, "modem list", args, 0, func(list []modem.Status) {
+		for _, m := range list {
+			fmt.Fprintf(a.out, "%-10s %-12s %-28s %s\n", m.Name, m.State, m.Device, strings.TrimSpace(m.Manufacturer+" "+m.Model))
+		}
+	})
 }
 
 func runModemStatus(ctx context.Context, a *app, args []string) error {
+	return a.modems(ctx, "modem status", args, 1, func(list []modem.Status) {
+		for i, m := range list {
+			if i > 0 {
+				fmt.Fprintln(a.out)
+			}
+			printModem(a.out, m)
+		}
+	})
+}
+
+// modems asks for all modems, or for one that is named where most allows it, and shows them.
+func (a *app) modems(ctx context.Context, command string, args []string, most int, show func([]modem.Status)) error {
 	var t target
-	fs := newFlags("modem status")
-	t.flags(fs)
-	rest, err := parse(fs, args, 0, 1)
+	rest, err := t.parse(newFlags(command), args, 0, most)
 	if err != nil {
 		return err
 	}
@@ -45,8 +40,8 @@ func runModemStatus(ctx context.Context, a *app, args []string) error {
 	if len(rest) == 1 {
 		name = rest[0]
 	}
-	list, err := modemStatus(ctx, &t, name)
-	if err != nil {
+	var list []modem.Status
+	if err := t.call(ctx, "modem.status", control.ModemName{Name: name}, &list); err != nil {
 		return err
 	}
 	if t.json {
@@ -55,19 +50,8 @@ func runModemStatus(ctx context.Context, a *app, args []string) error {
 	if len(list) == 0 {
 		fmt.Fprintln(a.out, "No modem is configured. Add a section [[modem]] with device = \"auto\" to doorway.toml.")
 	}
-	for i, m := range list {
-		if i > 0 {
-			fmt.Fprintln(a.out)
-		}
-		printModem(a.out, m)
-	}
+	show(list)
 	return nil
-}
-
-func modemStatus(ctx context.Context, t *target, name string) ([]modem.Status, error) {
-	var list []modem.Status
-	err := t.call(ctx, "modem.status", control.ModemName{Name: name}, &list)
-	return list, err
 }
 
 func printModem(w io.Writer, m modem.Status) {

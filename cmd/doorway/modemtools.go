@@ -17,10 +17,9 @@ func runModemAT(ctx context.Context, a *app, args []string) error {
 	var t target
 	var req control.ModemAT
 	fs := newFlags("modem at")
-	t.flags(fs)
 	fs.StringVar(&req.Name, "modem", "", "the modem's name, when there are several")
 	fs.BoolVar(&req.Force, "force", false, "also what can delete, cost money or lock the SIM card")
-	rest, err := parse(fs, args, 1, 1)
+	rest, err := t.parse(fs, args, 1, 1)
 	if err != nil {
 		return err
 	}
@@ -44,9 +43,8 @@ func runModemAT(ctx context.Context, a *app, args []string) error {
 func runModemProbe(ctx context.Context, a *app, args []string) error {
 	var t target
 	fs := newFlags("modem probe")
-	t.flags(fs)
 	device := fs.String("device", "", "look for this device instead of those in the configuration")
-	if _, err := parse(fs, args, 0, 0); err != nil {
+	if _, err := t.parse(fs, args, 0, 0); err != nil {
 		return err
 	}
 	var list []modem.Found

@@ -111,9 +111,7 @@ func (s *server) onHangup(ctx context.Context) error {
 
 func runReload(ctx context.Context, a *app, args []string) error {
 	var t target
-	fs := newFlags("reload")
-	t.flags(fs)
-	if _, err := parse(fs, args, 0, 0); err != nil {
+	if _, err := t.parse(newFlags("reload"), args, 0, 0); err != nil {
 		return err
 	}
 	var r reloaded

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"strconv"
@@ -16,12 +17,11 @@ import (
 func runSMSSend(ctx context.Context, a *app, args []string) error {
 	var t target
 	fs := newFlags("sms send")
-	t.flags(fs)
 	urgent := fs.Bool("urgent", false, "an alarm: before chat, for an hour at most")
 	flash := fs.Bool("flash", false, "shown on the phone's screen at once and not kept there")
 	key := fs.String("key", "", "idempotency key: the same key within 48 hours is not sent again")
 	from := fs.String("from", "", "the account that speaks; answers go there")
-	rest, err := parse(fs, args, 2, 2)
+	rest, err := t.parse(fs, args, 2, 2)
 	if err != nil {
 		return err
 	}
@@ -49,11 +49,8 @@ func runSMSList(ctx context.Context, a *app, args []string) error {
 	var t target
 	var req control.QueueList
 	fs := newFlags("sms list")
-	t.flags(fs)
-	fs.StringVar(&req.State, "state", "", "only this state, e.g. failed")
-	fs.IntVar(&req.Limit, "limit", 50, "how many")
-	fs.Uint64Var(&req.Before, "before", 0, "only texts older than this id, for paging")
-	if _, err := parse(fs, args, 0, 0); err != nil {
+	pageFlags(fs, &req, "texts", "failed")
+	if _, err := t.parse(fs, args, 0, 0); err != nil {
 		return err
 	}
 	var list []control.SMSText
@@ -75,11 +72,16 @@ func runSMSList(ctx context.Context, a *app, args []string) error {
 	return nil
 }
 
+// pageFlags are the flags that choose some of many jobs: texts, or jobs as such.
+func pageFlags(fs *flag.FlagSet, req *control.QueueList, things, state string) {
+	fs.StringVar(&req.State, "state", "", "only this state, e.g. "+state)
+	fs.IntVar(&req.Limit, "limit", 50, "how many")
+	fs.Uint64Var(&req.Before, "before", 0, "only "+things+" older than this id, for paging")
+}
+
 func runSMSShow(ctx context.Context, a *app, args []string) error {
 	var t target
-	fs := newFlags("sms show")
-	t.flags(fs)
-	rest, err := parse(fs, args, 1, 1)
+	rest, err := t.parse(newFlags("sms show"), args, 1, 1)
 	if err != nil {
 		return err
 	}
@@ -150,11 +152,8 @@ func runQueueList(ctx context.Context, a *app, args []string) error {
 	var t target
 	var req control.QueueList
 	fs := newFlags("queue list")
-	t.flags(fs)
-	fs.StringVar(&req.State, "state", "", "only this state, e.g. retry-wait")
-	fs.IntVar(&req.Limit, "limit", 50, "how many")
-	fs.Uint64Var(&req.Before, "before", 0, "only jobs older than this id, for paging")
-	if _, err := parse(fs, args, 0, 0); err != nil {
+	pageFlags(fs, &req, "jobs", "retry-wait")
+	if _, err := t.parse(fs, args, 0, 0); err != nil {
 		return err
 	}
 	var q control.QueueAnswer
@@ -194,9 +193,7 @@ func runQueueDelete(ctx context.Context, a *app, args []string) error {
 
 func (a *app) changeJob(ctx context.Context, name, command, done string, args []string) error {
 	var t target
-	fs := newFlags(name)
-	t.flags(fs)
-	rest, err := parse(fs, args, 1, 1)
+	rest, err := t.parse(newFlags(name), args, 1, 1)
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,8 @@ import (
 func runUserAdd(ctx context.Context, a *app, args []string) error {
 	var t target
 	fs := newFlags("user add")
-	t.flags(fs)
 	name := fs.String("name", "", "the person's name as colleagues see it")
-	rest, err := parse(fs, args, 1, 1)
+	rest, err := t.parse(fs, args, 1, 1)
 	if err != nil {
 		return err
 	}
@@ -40,9 +39,7 @@ func runUserAdd(ctx context.Context, a *app, args []string) error {
 
 func runUserPasswd(ctx context.Context, a *app, args []string) error {
 	var t target
-	fs := newFlags("user passwd")
-	t.flags(fs)
-	rest, err := parse(fs, args, 1, 1)
+	rest, err := t.parse(newFlags("user passwd"), args, 1, 1)
 	if err != nil {
 		return err
 	}
@@ -63,9 +60,7 @@ func runUserPasswd(ctx context.Context, a *app, args []string) error {
 
 func runUserList(ctx context.Context, a *app, args []string) error {
 	var t target
-	fs := newFlags("user list")
-	t.flags(fs)
-	if _, err := parse(fs, args, 0, 0); err != nil {
+	if _, err := t.parse(newFlags("user list"), args, 0, 0); err != nil {
 		return err
 	}
 	var list []control.User
@@ -90,9 +85,7 @@ func runUserList(ctx context.Context, a *app, args []string) error {
 
 func runUserRemove(ctx context.Context, a *app, args []string) error {
 	var t target
-	fs := newFlags("user remove")
-	t.flags(fs)
-	rest, err := parse(fs, args, 1, 1)
+	rest, err := t.parse(newFlags("user remove"), args, 1, 1)
 	if err != nil {
 		return err
 	}
