@@ -35,17 +35,17 @@ func Users(s *Server, p *people.People, domain string, sessions func(local strin
 	show := func(a people.Account) User {
 		return User{JID: a.Local + "@" + domain, Name: a.Name, Created: a.Created.UTC().Format("2006-01-02T15:04:05Z"), Sessions: sessions(a.Local)}
 	}
-	one := func(local string) (User, error) {
-		canonical, err := localpart(local, domain)
-		if err != nil {
-			return User{}, err
+	// one finds an account as somebody types it.
+	one := func(typed string) (u User, local string, err error) {
+		if local, err = localpart(typed, domain); err != nil {
+			return u, "", err
 		}
 		for _, a := range p.List() {
-			if a.Local == canonical {
-				return show(a), nil
+			if a.Local == local {
+				return show(a), local, nil
 			}
 		}
-		return User{}, Refuse("There is no account %s. `doorway user list` shows those that exist.", local)
+		return u, "", Refuse("There is no account %s. `doorway user list` shows those that exist.", typed)
 	}
 	Handle(s, "user.add", func(_ context.Context, r UserAdd) (User, error) {
 		local, err := localpart(r.Local, domain)
@@ -58,25 +58,18 @@ func Users(s *Server, p *people.People, domain string, sessions func(local strin
 			}
 			return User{}, err
 		}
-		return one(local)
+		u, _, err := one(local)
+		return u, err
 	})
 	Handle(s, "user.passwd", func(_ context.Context, r UserAdd) (User, error) {
-		u, err := one(r.Local)
-		if err != nil {
-			return User{}, err
-		}
-		local, err := localpart(r.Local, domain)
+		u, local, err := one(r.Local)
 		if err != nil {
 			return User{}, err
 		}
 		return u, p.SetPassword(local, r.Password)
 	})
 	Handle(s, "user.remove", func(_ context.Context, r UserName) (User, error) {
-		u, err := one(r.Local)
-		if err != nil {
-			return User{}, err
-		}
-		local, err := localpart(r.Local, domain)
+		u, local, err := one(r.Local)
 		if err != nil {
 			return User{}, err
 		}
