@@ -31,7 +31,10 @@ func (n *negotiation) bindLoop() (*batch, error) {
 		case t.Name.Space == nsClient:
 			return nil, &stanza.StreamError{Condition: "not-authorized"} // RFC 6120 §7.1
 		case t.Name.Space == nsSM && t.Name.Local == "resume":
-			err = n.write(smFailed("item-not-found")) // XEP-0198 §5; the client may bind
+			done := false
+			if done, err = n.resume(b, &t); done {
+				return b, nil
+			}
 		case t.Name.Space == nsSM:
 			err = n.write(smFailed("unexpected-request"))
 		default:
@@ -68,6 +71,9 @@ func (n *negotiation) bind(b *batch, t *xmlstream.Token) (done bool, err error) 
 	}
 	b.begin()
 	s, err := n.srv.cfg.Router.Bind(b, n.account, resource, n.conn)
+	for errors.As(err, &fault) && fault.Condition == stanza.ResourceConstraint && n.srv.makeRoom(b, n.account) {
+		s, err = n.srv.cfg.Router.Bind(b, n.account, resource, n.conn)
+	}
 	b.flush()
 	if errors.As(err, &fault) {
 		return false, n.answer(iq.ErrorReply(fault))

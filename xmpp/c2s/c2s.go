@@ -1,6 +1,6 @@
 // Package c2s is the client side of the XMPP server: it listens, secures and
 // negotiates streams (RFC 6120 §4–7, RFC 7590, XEP-0368), binds them to the
-// router, acknowledges stanzas (XEP-0198 without resumption) and carries
+// router, acknowledges stanzas and resumes streams (XEP-0198 1.6.3) and carries
 // stanzas both ways.
 //
 // Goroutines. Serve owns all of them and waits for them. A connection starts
@@ -15,12 +15,12 @@
 //
 // Memory. An idle connection holds no buffer of fixed size, no timer and no
 // negotiation state; one sweep for the whole server looks after all timeouts.
-// Garbage of a wave of logins is returned to the system once the process has
+// A session that waits for its client to resume it has neither a goroutine nor
+// a timer nor a link, only what is queued for it. Garbage of a wave of logins is returned to the system once the process has
 // become quiet (Limits.Trim).
 //
 // The package reads frames, not sockets: Link is the seam at which RFC 7395
-// (WebSocket) connects. Left out so far: resumption (XEP-0198 §5), SASL2,
-// Bind2.
+// (WebSocket) connects. Left out so far: SASL2, Bind2.
 package c2s
 
 import (
@@ -30,6 +30,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/router"
 	"doorway/xmpp/sasl"
@@ -47,11 +48,17 @@ type Config struct {
 	TLS *tls.Config
 	// RequireTLS makes STARTTLS mandatory; false is for test listeners on loopback.
 	RequireTLS bool
-	Limits     Limits
-	Log        *slog.Logger // nil discards
+	// Idlers, when not nil, tells whose streams may be resumed for longer.
+	Idlers Idlers
+	Limits Limits
+	Log    *slog.Logger // nil discards
 	// Panicked, when not nil, is told of each recovered panic, for health.
 	Panicked func(what any)
 }
+
+// Idlers is what client state indication (XEP-0352) tells: whether the
+// session's client has said that nobody looks at it.
+type Idlers interface{ Inactive(s xmpp.Session) bool }
 
 // Server accepts clients. Make it with New. Safe for concurrent use.
 type Server struct {
@@ -71,6 +78,9 @@ type Server struct {
 	serving int            // calls of Serve and ServeLink
 	stop    context.CancelFunc
 	swept   chan struct{} // closed when the sweep has ended
+	absent  absentees
+
+	kick chan struct{} // one place: a session without a connection has been closed
 }
 
 // New makes a Server.
@@ -86,6 +96,8 @@ func New(c Config) *Server {
 	}
 	s.conns = make(map[*conn]struct{})
 	s.waiting = make(map[string]int)
+	s.absent = absentees{streams: make(map[secret]*conn), away: make(map[*conn]struct{})}
+	s.kick = make(chan struct{}, 1)
 	return s
 }
 

@@ -22,15 +22,16 @@ type state uint8
 const (
 	opening state = iota // negotiation; it alone writes
 	bound
-	closing // its reader has been told to say goodbye
-	parted  // what was not delivered has gone back to the router
-	gone    // the connection is closed
+	detached // a session whose link was lost: it has no goroutine, and nobody writes
+	closing  // its reader has been told to say goodbye
+	parted   // what was not delivered has gone back to the router, or to the heir
+	gone     // the connection is closed
 )
 
 // conn is one client. It implements router.Stream and xmpp.Stream.
 type conn struct {
 	srv  *Server
-	run  *run
+	run  *run // nil while detached
 	link Link
 	sess atomic.Pointer[router.Session]
 	pace pace // belongs to the reader
@@ -59,6 +60,20 @@ type conn struct {
 	current *stanza.Stanza
 	holds   []*hold // oldest first
 	sm      *management
+	calm    chan struct{} // closed when holds is empty; nil: nobody waits for that
+	heir    *conn         // goes on with the session
+}
+
+// latest locks the connection that stands for the session now.
+func (c *conn) latest() *conn {
+	c.mu.Lock()
+	for c.heir != nil {
+		h := c.heir
+		c.mu.Unlock()
+		c = h
+		c.mu.Lock()
+	}
+	return c
 }
 
 var (
@@ -75,6 +90,7 @@ var (
 	errEndless = &stanza.StreamError{Condition: "connection-timeout", Text: "An element took too long to arrive."}
 	errFast    = &stanza.StreamError{Condition: "policy-violation", Text: "This client sends too much, too fast."}
 	errStop    = &stanza.StreamError{Condition: "system-shutdown", Text: "The server is stopping. Please connect again later."}
+	errResumed = &stanza.StreamError{Condition: "conflict", Text: "This session goes on in another stream."}
 	errFault   = &stanza.StreamError{Condition: "internal-server-error"}
 )
 
@@ -84,6 +100,13 @@ var errClosed = errors.New("stream closed by the client")
 // Close implements router.Stream: it tells the goroutine that reads to say
 // goodbye, and never waits.
 func (c *conn) Close(e *stanza.StreamError) {
+	c = c.latest()
+	c.end(e)
+	c.mu.Unlock()
+}
+
+// stop is Close for this connection alone.
+func (c *conn) stop(e *stanza.StreamError) {
 	c.mu.Lock()
 	c.end(e)
 	c.mu.Unlock()
@@ -93,6 +116,9 @@ func (c *conn) Close(e *stanza.StreamError) {
 func (c *conn) end(e *stanza.StreamError) {
 	if c.state >= closing {
 		return
+	}
+	if c.state == detached {
+		c.srv.kicked()
 	}
 	c.state, c.why = closing, e
 	_ = c.link.SetReadDeadline(longAgo) // ignored: then the read has failed already
@@ -131,7 +157,7 @@ func (c *conn) Lang() string {
 
 // Acks reports that the client acknowledges what it receives (XEP-0198).
 func (c *conn) Acks() bool {
-	c.mu.Lock()
+	c = c.latest()
 	defer c.mu.Unlock()
 	return c.sm != nil
 }
@@ -161,16 +187,15 @@ func (c *conn) panicked(p any) {
 	}
 }
 
-// finish ends a bound session: what did not arrive goes back to the router,
-// the client is told, and the connection is closed. err is why the reader
-// stopped.
+// finish ends a bound connection. A session that may be resumed waits for its
+// client then; of any other what did not arrive goes back to the router. The
+// client is told, and the connection is closed. err is why the reader stopped.
 func (c *conn) finish(b *batch, err error) {
 	ctx := context.WithoutCancel(b.Context)
 	b.flush() // answers to what the client sent before it closed
 	e, reachable := c.verdict(err)
+	keep := c.patience(e, reachable)
 	c.mu.Lock()
-	c.state = parted
-	rest := c.undelivered()
 	farewell := &queue{}
 	if c.sm != nil && !c.broken {
 		farewell.items = append(farewell.items, item{raw: c.ackXML()})
@@ -179,6 +204,16 @@ func (c *conn) finish(b *batch, err error) {
 		farewell.items = append(farewell.items, item{raw: e.XML()})
 	}
 	farewell.items = append(farewell.items, item{mark: ends})
+	m := c.sm
+	if m != nil {
+		m.disarm()
+	}
+	d := c.detach(keep)
+	var rest []*stanza.Stanza
+	if d == nil {
+		rest = c.undelivered()
+	}
+	c.state = parted
 	reachable = reachable && !c.broken
 	var wait chan struct{}
 	if reachable {
@@ -190,16 +225,18 @@ func (c *conn) finish(b *batch, err error) {
 			c.writing = true
 		}
 	}
-	if m := c.sm; m != nil && m.timer != nil {
-		m.timer.Stop()
-	}
 	c.mu.Unlock()
 	if e != nil {
 		c.log().Debug("stream ended", "user", c.session().JID(), "err", e)
 	}
-	b.begin()
-	c.unbind(ctx, b, rest)
-	b.flush()
+	if d != nil {
+		c.srv.detached(ctx, c, d)
+	} else {
+		b.begin()
+		c.unbind(ctx, b, rest)
+		b.flush()
+		c.srv.ended(c)
+	}
 	if reachable {
 		c.goodbye(wait, e != nil || errors.Is(err, errClosed))
 	}

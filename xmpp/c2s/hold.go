@@ -17,7 +17,7 @@ type hold struct {
 
 // Hold implements xmpp.Holder: it concerns the stanza that is being handled.
 func (c *conn) Hold() (release func(error)) {
-	c.mu.Lock()
+	c = c.latest()
 	defer c.mu.Unlock()
 	n := c.handled + 1
 	var h *hold
@@ -34,7 +34,7 @@ func (c *conn) Hold() (release func(error)) {
 // release is called from any goroutine, the committer's mostly.
 func (c *conn) release(h *hold, err error) {
 	ctx := context.Background()
-	c.mu.Lock()
+	c = c.latest()
 	if h.pending == 0 {
 		c.mu.Unlock()
 		return
@@ -51,6 +51,10 @@ func (c *conn) release(h *hold, err error) {
 	}
 	if c.holds = c.holds[k:]; len(c.holds) == 0 {
 		c.holds = nil
+		if c.calm != nil {
+			close(c.calm)
+			c.calm = nil
+		}
 	}
 	if m := c.sm; k > 0 && m != nil && m.owed && c.state == bound && int32(c.safe()-m.owedIn) >= 0 {
 		c.answer(ctx)

@@ -26,6 +26,10 @@ type Limits struct {
 	UnackedBytes int // bytes written and not yet acknowledged (XEP-0198): 2 MiB
 	Unacked      int // the same in stanzas: 10,000
 
+	Resume     time.Duration // how long a lost stream may be resumed (XEP-0198 §5): 5 min; negative: not at all
+	ResumeIdle time.Duration // the same for a client that said that nobody looks at it: 10 min
+	Absent     int           // stanzas queued meanwhile, and no more bytes than Queue: 1,000
+
 	// Input of one stream. Above its rate a stream is slowed down once it
 	// has used up Burst of allowance; ten times that ends it.
 	StanzaRate int           // stanzas a second: 200; negative: none
@@ -60,6 +64,9 @@ func (l Limits) withDefaults() Limits {
 	number(&l.Queue, 1<<20)
 	number(&l.UnackedBytes, 2<<20)
 	number(&l.Unacked, 10_000)
+	number(&l.Resume, 5*time.Minute)
+	number(&l.ResumeIdle, 10*time.Minute)
+	number(&l.Absent, 1000)
 	number(&l.StanzaRate, 200)
 	number(&l.ByteRate, 256<<10)
 	number(&l.Burst, 10*time.Second)

@@ -23,6 +23,7 @@ const (
 	starts       // acknowledgements count from the next stanza on (XEP-0198 §3)
 	ends         // the stream's closing tag, raw is empty
 	counted      // a stanza that the client will acknowledge
+	again        // one of those, to be written once more (XEP-0198 §5); not charged
 )
 
 func (it item) size() int {
@@ -61,11 +62,14 @@ const (
 
 // Send implements router.Stream.
 func (c *conn) Send(ctx context.Context, st *stanza.Stanza) {
-	c.mu.Lock()
+	c = c.latest()
 	if c.state >= parted { // what comes too late goes back, never lost
 		c.mu.Unlock()
 		c.session().Unbind(ctx, []*stanza.Stanza{st})
 		return
+	}
+	if c.state == detached {
+		st = c.session().Delayed(st, time.Now())
 	}
 	c.push(ctx, item{st: st})
 	c.mu.Unlock()
@@ -82,12 +86,15 @@ func (c *conn) send(ctx context.Context, raw string) {
 
 // push queues an item and sees to it that somebody writes. With mu held.
 func (c *conn) push(ctx context.Context, it item) {
+	if c.state == detached && it.st == nil {
+		return // it belonged to the stream that was lost
+	}
 	if c.out == nil {
 		c.out = queues.Get().(*queue)
 	}
 	c.out.items = append(c.out.items, it)
 	c.queued += it.size()
-	if c.queued > c.srv.lim.Queue {
+	if c.queued > c.srv.lim.Queue || c.state == detached && len(c.out.items) > c.srv.lim.Absent {
 		c.end(errSlow)
 		return
 	}
@@ -199,7 +206,7 @@ func (c *conn) take() *queue {
 		return nil
 	}
 	c.out = nil
-	n, ask := 0, false
+	n, free, ask := 0, 0, false // free: of n not charged
 	for i := range q.items {
 		it := &q.items[i]
 		if n += it.size(); n > writeBatch && i > 0 {
@@ -211,8 +218,13 @@ func (c *conn) take() *queue {
 			n -= it.size()
 			break
 		}
-		if it.mark == starts {
+		switch {
+		case it.mark == starts:
 			c.sm.counting = true
+		case it.mark == again:
+			it.mark, ask = counted, true
+			free += it.size()
+			continue
 		}
 		if it.st != nil && c.sm != nil && c.sm.counting {
 			c.sm.sent(it.st)
@@ -226,7 +238,7 @@ func (c *conn) take() *queue {
 		c.queued += len(ackRequest)
 		n += len(ackRequest)
 	}
-	c.flight, c.flying = q, n
+	c.flight, c.flying = q, n-free
 	if c.sm != nil && c.sm.over(&c.srv.lim) {
 		c.end(errUnacked)
 	}
@@ -286,7 +298,7 @@ func (c *conn) undelivered() []*stanza.Stanza {
 			continue
 		}
 		for _, it := range q.items {
-			if it.st != nil && it.mark != counted { // those are among the unacknowledged
+			if it.st != nil && it.mark == plain { // the others are among the unacknowledged
 				list = append(list, it.st)
 			}
 		}

@@ -114,7 +114,7 @@ func (r *run) start(l Link, direct bool) {
 	r.wg.Add(1)
 	go c.negotiate(direct) // read takes its place in wg
 	if r.ctx.Err() != nil {
-		c.Close(errStop) // shutdown may have missed it
+		c.stop(errStop) // shutdown may have missed it
 	}
 }
 
@@ -141,7 +141,7 @@ func (r *run) shutdown() {
 			}
 		}
 	}
-	each(func(c *conn) { c.Close(errStop) })
+	each(func(c *conn) { c.stop(errStop) })
 	ended := make(chan struct{})
 	go func() { r.wg.Wait(); close(ended) }()
 	for _, wait := range []time.Duration{r.srv.lim.Closing, time.Second} {
@@ -219,5 +219,6 @@ func (s *Server) leave() {
 	s.mu.Unlock()
 	if last {
 		<-swept
+		s.dismiss()
 	}
 }

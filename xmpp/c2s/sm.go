@@ -14,10 +14,10 @@ import (
 const ackRequest = "<r xmlns='" + nsSM + "'/>"
 
 // management is the state of XEP-0198 on a stream; nil until it is enabled.
-// Guarded by conn.mu. A later resumption keeps it, with the session, when the
-// link has died, and gives it to the next connection.
+// Guarded by conn.mu. With the session it goes from one connection to the next.
 type management struct {
-	counting bool // <enabled/> has been written: what follows is counted
+	counting  bool // <enabled/> has been written: what follows is counted
+	resumable bool // the client was given an id
 
 	unacked []*stanza.Stanza // written and not yet acknowledged, oldest first
 	bytes   int              // their size
@@ -30,7 +30,46 @@ type management struct {
 	owed   bool   // the client has asked and was not yet answered
 	owedIn uint32 // conn.handled at that time
 	timer  *time.Timer
+
+	key   secret        // of the id
+	max   time.Duration // how long the client wants to be able to resume; 0: as long as it may
+	lost  time.Time     // while detached: since when
+	until time.Time     // and how long
+	freed chan struct{} // closed when the connection has let go of the session; nil: nobody waits for that
 }
+
+// disarm ends what belongs to one stream.
+func (m *management) disarm() {
+	if m.timer != nil {
+		m.timer.Stop()
+	}
+	m.timer, m.owed, m.asked = nil, false, false
+}
+
+// confirm takes the client's count and returns what has arrived; false when it
+// counts more than was sent.
+func (m *management) confirm(h uint32) ([]*stanza.Stanza, bool) {
+	n := h - (m.out - uint32(len(m.unacked))) // modulo 2^32, XEP-0198 §4
+	if n > uint32(len(m.unacked)) {
+		return nil, false
+	}
+	done := slices.Clone(m.unacked[:n])
+	for _, st := range done {
+		m.bytes -= st.Size()
+	}
+	clear(m.unacked[:n])
+	if m.unacked = m.unacked[n:]; len(m.unacked) == 0 {
+		m.unacked = nil
+	}
+	return done, true
+}
+
+func tooHigh(h, sent uint32) error {
+	return &stanza.StreamError{Condition: "undefined-condition", App: "<handled-count-too-high xmlns='" + nsSM +
+		"' h='" + number32(h) + "' send-count='" + number32(sent) + "'/>"}
+}
+
+func number32(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
 // sent counts a stanza that is being written.
 func (m *management) sent(st *stanza.Stanza) {
@@ -55,9 +94,9 @@ func (m *management) over(l *Limits) bool {
 func (c *conn) manage(ctx context.Context, t *xmlstream.Token) error {
 	switch t.Name.Local {
 	case "enable":
-		c.enable(ctx)
-	case "resume": // not offered: the client keeps its new session
-		c.send(ctx, smFailed("feature-not-implemented"))
+		c.enable(ctx, t)
+	case "resume": // XEP-0198 §5: instead of bind
+		c.send(ctx, smFailed("unexpected-request"))
 	case "r":
 		c.mu.Lock()
 		if c.sm != nil {
@@ -76,16 +115,20 @@ func smFailed(condition string) string {
 	return "<failed xmlns='" + nsSM + "'><" + condition + " xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>"
 }
 
-func (c *conn) enable(ctx context.Context) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.sm != nil {
-		c.push(ctx, item{raw: smFailed("unexpected-request")})
+func (c *conn) enable(ctx context.Context, t *xmlstream.Token) {
+	if c.Acks() {
+		c.send(ctx, smFailed("unexpected-request"))
 		return
 	}
-	c.sm = &management{}
+	m, answer := &management{}, "<enabled xmlns='"+nsSM+"'/>"
+	if r := string(t.Attr("resume")); r == "true" || r == "1" {
+		answer = c.promise(m, t, answer)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sm = m
 	c.first = c.handled
-	c.push(ctx, item{raw: "<enabled xmlns='" + nsSM + "'/>", mark: starts})
+	c.push(ctx, item{raw: answer, mark: starts})
 }
 
 // acked takes the client's count: what it covers has arrived.
@@ -100,20 +143,11 @@ func (c *conn) acked(ctx context.Context, t *xmlstream.Token) error {
 		c.mu.Unlock()
 		return &stanza.StreamError{Condition: "unsupported-stanza-type", Text: "Acknowledgements have not been enabled."}
 	}
-	n := uint32(h) - (m.out - uint32(len(m.unacked))) // modulo 2^32, XEP-0198 §4
-	if n > uint32(len(m.unacked)) {
-		out := m.out
+	done, ok := m.confirm(uint32(h))
+	if !ok {
+		sent := m.out
 		c.mu.Unlock()
-		return &stanza.StreamError{Condition: "undefined-condition", App: "<handled-count-too-high xmlns='" + nsSM +
-			"' h='" + strconv.FormatUint(h, 10) + "' send-count='" + strconv.FormatUint(uint64(out), 10) + "'/>"}
-	}
-	done := slices.Clone(m.unacked[:n])
-	for _, st := range done {
-		m.bytes -= st.Size()
-	}
-	clear(m.unacked[:n])
-	if m.unacked = m.unacked[n:]; len(m.unacked) == 0 {
-		m.unacked = nil
+		return tooHigh(uint32(h), sent)
 	}
 	if m.asked = false; len(m.unacked) > 0 && m.out != m.askedOf { // more was written after the request
 		m.ask(time.Now())
@@ -152,7 +186,7 @@ func (c *conn) owe(ctx context.Context) {
 func (c *conn) answerNow() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sm.owed && c.state == bound {
+	if c.sm != nil && c.sm.owed && c.state == bound {
 		c.answer(context.Background())
 	}
 }
@@ -168,5 +202,5 @@ func (c *conn) answer(ctx context.Context) {
 
 // ackXML is the acknowledgement of what is safe. With mu held.
 func (c *conn) ackXML() string {
-	return "<a xmlns='" + nsSM + "' h='" + strconv.FormatUint(uint64(c.safe()-c.first), 10) + "'/>"
+	return "<a xmlns='" + nsSM + "' h='" + number32(c.safe()-c.first) + "'/>"
 }

@@ -11,6 +11,9 @@ func (s *Server) sweep(ctx context.Context, ended chan<- struct{}) {
 	defer close(ended)
 	l := &s.lim
 	step := min(l.Element, l.Idle, l.Answer) / 4
+	if l.Resume > 0 {
+		step = min(step, l.Resume/4)
+	}
 	if l.Trim > 0 {
 		step = min(step, l.Trim/2)
 	}
@@ -23,9 +26,13 @@ func (s *Server) sweep(ctx context.Context, ended chan<- struct{}) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.kick:
+			s.expire(time.Now())
+			continue
 		case <-tick.C:
 		}
 		now := time.Now()
+		s.expire(now)
 		s.mu.Lock()
 		for c := range s.conns {
 			list = append(list, c)
