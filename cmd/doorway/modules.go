@@ -34,6 +34,7 @@ type modules struct {
 	blocking *blocking.Module
 	presence *presence.Module
 	offline  *offline.Module
+	csi      *csi.Module
 	list     []xmpp.Module
 }
 
@@ -47,6 +48,7 @@ func newModules(cfg *config.Config) modules {
 	m.blocking = blocking.New(m.roster)
 	m.presence = presence.New(m.blocking.Subscriptions())
 	m.offline = offline.New(offline.Config{})
+	m.csi = csi.New()
 	m.list = []xmpp.Module{
 		m.roster,
 		m.blocking,
@@ -60,7 +62,7 @@ func newModules(cfg *config.Config) modules {
 		last.New(m.roster, time.Now),
 		vcard.New(m.presence),
 		private.New(),
-		csi.New(),
+		m.csi,
 		muc.New(muc.Config{Domain: cfg.MUCDomain()}),
 		caps.New("urn:doorway", 0),
 		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),

@@ -143,7 +143,7 @@ func (s *server) constructXMPP() error {
 	s.clients = c2s.New(c2s.Config{
 		Domain: s.cfg.Domain, Router: s.router, TLS: s.certs.TLSConfig(), RequireTLS: s.cfg.XMPP.RequireTLS,
 		SASL:   sasl.NewServer(sasl.Config{Credentials: s.people, Domain: s.cfg.Domain, Plaintext: !s.cfg.XMPP.RequireTLS}),
-		Limits: clientLimits(), Log: s.log, Panicked: func(any) { s.health.CountPanic() },
+		Limits: clientLimits(), Idlers: s.modules.csi, Log: s.log, Panicked: func(any) { s.health.CountPanic() },
 	})
 	return nil
 }
