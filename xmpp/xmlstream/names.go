@@ -324,6 +324,8 @@ func (s *scanner) token(el []byte, t *Token) {
 
 // tokenAttrs are the attributes of the start tag without declarations.
 func (s *scanner) tokenAttrs(el []byte) []Attr {
+	before := len(s.out)
+	s.out = s.out[:0]
 	for i := range s.topAttrs {
 		a := &s.topAttrs[i]
 		if a.declares {
@@ -341,6 +343,9 @@ func (s *scanner) tokenAttrs(el []byte) []Attr {
 			s.scratch = appendUnescaped(s.scratch, o.Value, true)
 			o.Value = s.scratch[n:]
 		}
+	}
+	if n := len(s.out); n < before {
+		clear(s.out[n:before]) // an earlier token's: they hold its buffer
 	}
 	return s.out
 }

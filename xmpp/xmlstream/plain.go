@@ -3,27 +3,20 @@ package xmlstream
 import (
 	"bytes"
 	"encoding/binary"
-	"math/bits"
 )
 
 // Nearly every tag on the wire is plain: it is there whole, its names are
-// ASCII and have no prefix, one blank stands before each attribute, none
+// ASCII and have no prefix but xml:lang's, one blank stands before each attribute, none
 // around the '=', and no value has a reference. plainTag reads such a tag with
 // everything in registers. What it does not like it leaves, all of it, to the
 // states of scan, which alone say what is wrong with a tag: so there is one
 // place for strictness, and a tag is looked at twice at most.
 
-// letters counts the lower-case letters at the start of eight bytes. Names
-// consist of little else. A sum sets the high bit of bytes from 'a' on, the
-// other of those beyond 'z'; neither carries into the next byte.
-func letters(w uint64) uint {
-	v := w &^ highs
-	m := (v + ones*(0x80-'a')) &^ (v + ones*(0x7f-'z')) &^ w & highs
-	return uint(bits.TrailingZeros64(^m&highs)) / 8
-}
-
-// xmlns is that name as the first of eight bytes.
-const xmlns = 'x' | 'm'<<8 | 'l'<<16 | 'n'<<24 | 's'<<32
+// xmlns is that name as the first of eight bytes, xmlLang is "xml:lang".
+const (
+	xmlns   = 'x' | 'm'<<8 | 'l'<<16 | 'n'<<24 | 's'<<32
+	xmlLang = 'x' | 'm'<<8 | 'l'<<16 | ':'<<24 | 'l'<<32 | 'a'<<40 | 'n'<<48 | 'g'<<56
+)
 
 // plainTag reads a start tag from its name on, el[p], and returns the position
 // after its '>', having filled s.tag and s.attrs and bound its declaration. It
@@ -33,7 +26,7 @@ func (s *scanner) plainTag(el []byte, p uint) (end uint, ownDefault bool) {
 	if p+8 > n {
 		return 0, false
 	}
-	q := p + letters(binary.LittleEndian.Uint64(el[p:]))
+	q := p // names are short: the processor foresees their ends, and need not wait for a word to be taken apart
 	for q < n && class[el[q]]&nameByte != 0 {
 		q++
 	}
@@ -64,9 +57,13 @@ func (s *scanner) plainTag(el []byte, p uint) (end uint, ownDefault bool) {
 			break
 		}
 		w := binary.LittleEndian.Uint64(el[from:])
-		to := from + letters(w)
+		to := from
 		for to < n && class[el[to]]&nameByte != 0 {
 			to++
+		}
+		colon := int32(0)
+		if w == xmlLang { // the one prefix that many tags have, and that nobody can bind anew
+			to, colon = from+8, 3
 		}
 		if to+1 >= n || el[to] != '=' || class[el[from]]&nameStart == 0 || to-from > uint(s.lim.Name) || count >= len(attrs) {
 			return 0, false
@@ -80,9 +77,12 @@ func (s *scanner) plainTag(el []byte, p uint) (end uint, ownDefault bool) {
 			return 0, false
 		}
 		a := &attrs[count]
-		a.name.from, a.name.to, a.colon = int32(from), int32(to), 0
+		a.name.from, a.name.to, a.colon = int32(from), int32(to), colon
 		a.value.from, a.value.to = int32(to+2), int32(q)
 		a.escaped, a.declares = false, false
+		if colon != 0 {
+			a.space = xmlSpace
+		}
 		bit := uint64(1) << ((uint(w&0xff)*7 + to - from) % 64)
 		if seen&bit != 0 && repeated(el, attrs[:count], a) {
 			return 0, false

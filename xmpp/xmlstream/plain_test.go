@@ -1,7 +1,6 @@
 package xmlstream
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -45,15 +44,6 @@ func TestWordsFindWhatBytesFind(t *testing.T) {
 				}
 			}
 		}
-		if len(b) >= 8 {
-			n := uint(0)
-			for n < 8 && b[n] >= 'a' && b[n] <= 'z' {
-				n++
-			}
-			if got := letters(binary.LittleEndian.Uint64(b)); got != n {
-				t.Fatalf("%d letters in %q, want %d", got, b[:8], n)
-			}
-		}
 		s := string(b)
 		if got, want := AppendValue(make([]byte, 0, 64), s), appendEscaped(nil, s, true); string(got) != string(want) {
 			t.Fatalf("%q became %q, want %q", s, got, want)
@@ -68,7 +58,7 @@ func TestPlainTagsReadAsOthers(t *testing.T) {
 		"<a>", "<a/>", "<a >", "<a />", "<a  b=''/>", "<a\tb=''>", "<a b ='c'/>", "<a b= 'c'/>", "<a b='c'd='e'/>", "<a b=c/>", "<a b/>", "<a/ >", "<a b='c'/ >",
 		"<message to='a@b' id=\"it's\" type='chat'>", "<a b='>' c=\">\"/>", "<a b='<'/>", "<a b='&amp;'/>", "<a b='ü'/>", "<ä b='c'/>", "<a1-_.b c1-_.d='e'/>", "<1a/>", "<-/>", "<a 1b='c'/>", "<a -='c'/>",
 		"<a b='1' b='2'/>", "<a bc='1' cb='2' bd='3' bc='4'/>", "<a abcdefghijkl='1' abcdefghijkl='2'/>", "<presencepresence abcdefghijkl='1' abcdefghijkm='2'/>",
-		"<a xmlns='urn:a' xmlns='urn:b'/>", "<a xmlns=''/>", "<a xmlnsx='urn:a'/>", "<a xmlns='" + xmlSpace + "'/>", "<a xmlns='" + xmlnsSpace + "'/>", "<a xmlns:b='urn:b'/>", "<a xml:lang='de'/>", "<b:a/>", "<a b:c='d'/>",
+		"<a xmlns='urn:a' xmlns='urn:b'/>", "<a xmlns=''/>", "<a xmlnsx='urn:a'/>", "<a xmlns='" + xmlSpace + "'/>", "<a xmlns='" + xmlnsSpace + "'/>", "<a xmlns:b='urn:b'/>", "<a xml:lang='de'/>", "<a xml:lang='de' xml:lang='en'/>", "<a xml:lange='de' xml:lang1='a' b='c'/>", "<a xml:lang:x='de'/>", "<a xml:lang ='de' lang='en' xmlns='urn:a'/>", "<a xml:lan='d'/>", "<a xmlns:l='" + xmlSpace + "' xml:lang='de' l:lang='de'/>", "<b:a/>", "<a b:c='d'/>",
 		"<a b='\x01'/>", "<a b='\n'/>", "<a b='\xff'/>", "<a", "<a b='c", "<a b='c'", "<a b=", "<>", "< a>", "</>", "<a><b xmlns='urn:b'><c/></b><d/></a>", "<a><b></a></b>", "<ab></ac>", "<presence></presenca>",
 		"<" + strings.Repeat("a", 300) + "/>", "<a " + strings.Repeat("b", 300) + "='c'/>", "<a" + attributes(32) + "/>", "<a" + attributes(33) + "/>",
 	} {

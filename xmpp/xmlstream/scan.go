@@ -57,7 +57,7 @@ type scanner struct {
 	binds    []binding
 	attrs    []attr // of the start tag being read
 	topAttrs []attr // of the element's own, without declarations
-	out      []Attr // the same for the token
+	out      []Attr // the same for the token; the last token's until then
 	reroot   []int  // ends of the child names that need an xmlns
 	scratch  []byte
 }
@@ -103,11 +103,8 @@ func more[T any](s *[]T) *T {
 func (s *scanner) reset(lim Limits, rt *root) {
 	s.lim, s.root, s.tree = lim, rt, nil
 	s.progress = progress{}
-	for i := range s.out {
-		s.out[i].Value = nil // it refers to the buffer
-	}
 	s.stack, s.binds, s.attrs = s.stack[:0], s.binds[:0], s.attrs[:0]
-	s.topAttrs, s.out = s.topAttrs[:0], s.out[:0]
+	s.topAttrs = s.topAttrs[:0]
 	s.reroot, s.scratch = s.reroot[:0], s.scratch[:0]
 	if cap(s.scratch) > 16<<10 {
 		s.scratch = nil
