@@ -31,8 +31,14 @@ type Store struct {
 
 // commit is changes that reach the disk together.
 type commit struct {
-	rows map[string]map[string][]byte // nil deletes
+	rows []row
 	done func(error)
+}
+
+// row is one change; raw nil deletes.
+type row struct {
+	table, key string
+	raw        []byte
 }
 
 var _ router.Store = (*Store)(nil)
@@ -62,11 +68,16 @@ func (s *Store) Run(ctx context.Context) error {
 	return nil
 }
 
-// flush commits the first n that wait and calls their done without the lock,
-// which it needs before and has after.
+// flush commits the first n that wait.
 func (s *Store) flush(n int) {
 	list := s.waiting[:n:n]
 	s.waiting = s.waiting[n:]
+	s.commit(list)
+}
+
+// commit puts changes on the disk and calls their done without the lock, which
+// it needs before and has after.
+func (s *Store) commit(list []commit) {
 	err := s.fail
 	if err == nil {
 		for _, c := range list {
@@ -82,19 +93,43 @@ func (s *Store) flush(n int) {
 	}
 }
 
-func (c commit) apply(to map[string]map[string][]byte) {
-	for table, rows := range c.rows {
-		if to[table] == nil {
-			to[table] = make(map[string][]byte)
+func (c commit) apply(disk map[string]map[string][]byte) {
+	for _, r := range c.rows {
+		if disk[r.table] == nil {
+			disk[r.table] = make(map[string][]byte)
 		}
-		for k, v := range rows {
-			if v == nil {
-				delete(to[table], k)
-			} else {
-				to[table][k] = v
-			}
+		if r.raw == nil {
+			delete(disk[r.table], r.key)
+		} else {
+			disk[r.table][r.key] = r.raw
 		}
 	}
+}
+
+// add encodes changes of one table.
+func (c *commit) add(table string, changes map[string]any) {
+	c.rows = slices.Grow(c.rows, len(changes))
+	for k, v := range changes {
+		var raw []byte
+		if v != nil {
+			var err error
+			if raw, err = json.Marshal(v); err != nil {
+				panic(err) // a module's own types
+			}
+		}
+		c.rows = append(c.rows, row{table, k, raw})
+	}
+}
+
+// later has a commit reach the disk as soon as may be.
+func (s *Store) later(c commit) {
+	s.set(func() {
+		if s.running || s.held {
+			s.waiting = append(s.waiting, c)
+			return
+		}
+		s.commit([]commit{c})
+	})
 }
 
 func (s *Store) set(f func()) {
@@ -108,19 +143,16 @@ func (s *Store) set(f func()) {
 func (s *Store) Hold() { s.set(func() { s.held = true }) }
 
 // Release ends Hold: what waits reaches the disk.
-func (s *Store) Release() {
-	s.set(func() { s.held = false })
-	s.Settle()
-}
+func (s *Store) Release() { s.set(func() { s.held = false; s.settle() }) }
 
 // Settle has what waits reach the disk while the store is held; what comes
 // afterwards waits again. With Run it does nothing.
-func (s *Store) Settle() {
-	s.set(func() {
-		if !s.running {
-			s.flush(len(s.waiting))
-		}
-	})
+func (s *Store) Settle() { s.set(s.settle) }
+
+func (s *Store) settle() {
+	if !s.running {
+		s.flush(len(s.waiting))
+	}
 }
 
 // Fail has every commit fail from now on; nil ends that. A change whose commit
@@ -135,7 +167,7 @@ func (s *Store) Crash() { s.set(func() { s.waiting = nil }) }
 
 // Put writes a row to the disk as it is, readable or not.
 func (s *Store) Put(table, key, raw string) {
-	s.set(func() { commit{rows: map[string]map[string][]byte{table: {key: []byte(raw)}}}.apply(s.disk) })
+	s.set(func() { commit{rows: []row{{table, key, []byte(raw)}}}.apply(s.disk) })
 }
 
 // Rows lists what is on disk as "table key value", sorted, with spaces for the
@@ -166,27 +198,11 @@ func (s *Store) Len() int {
 
 // LaterAll implements xmpp.Tables.
 func (s *Store) LaterAll(changes map[string]map[string]any, done func(error)) {
-	c := commit{rows: make(map[string]map[string][]byte, len(changes)), done: done}
+	c := commit{done: done}
 	for table, rows := range changes {
-		c.rows[table] = make(map[string][]byte, len(rows))
-		for k, v := range rows {
-			if v == nil {
-				c.rows[table][k] = nil
-				continue
-			}
-			raw, err := json.Marshal(v)
-			if err != nil {
-				panic(err) // a module's own types
-			}
-			c.rows[table][k] = raw
-		}
+		c.add(table, rows)
 	}
-	s.set(func() {
-		s.waiting = append(s.waiting, c)
-		if !s.running && !s.held {
-			s.flush(len(s.waiting))
-		}
-	})
+	s.later(c)
 }
 
 // Table implements router.Store.
@@ -206,8 +222,10 @@ func (t table) Get(key string, v any) (bool, error) {
 	}
 	raw, ok := t.s.disk[t.name][key]
 	for _, c := range t.s.waiting {
-		if change, found := c.rows[t.name][key]; found {
-			raw, ok = change, change != nil
+		for _, r := range c.rows {
+			if r.table == t.name && r.key == key {
+				raw, ok = r.raw, r.raw != nil
+			}
 		}
 	}
 	if !ok || v == nil {
@@ -225,7 +243,9 @@ func (t table) Write(changes map[string]any) error {
 }
 
 func (t table) Later(changes map[string]any, done func(error)) {
-	t.s.LaterAll(map[string]map[string]any{t.name: changes}, done)
+	c := commit{done: done}
+	c.add(t.name, changes)
+	t.s.later(c)
 }
 
 func (t table) Range(from, to string, reverse bool, f func(string, []byte) bool) error {
@@ -234,10 +254,9 @@ func (t table) Range(from, to string, reverse bool, f func(string, []byte) bool)
 		t.s.mu.Unlock()
 		return err
 	}
-	seen := map[string]map[string][]byte{t.name: make(map[string][]byte)}
-	commit{rows: map[string]map[string][]byte{t.name: t.s.disk[t.name]}}.apply(seen)
+	seen := map[string]map[string][]byte{t.name: maps.Clone(t.s.disk[t.name])}
 	for _, c := range t.s.waiting {
-		commit{rows: map[string]map[string][]byte{t.name: c.rows[t.name]}}.apply(seen)
+		c.apply(seen)
 	}
 	t.s.mu.Unlock()
 	rows := seen[t.name]
