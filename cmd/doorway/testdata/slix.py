@@ -326,6 +326,45 @@ async def blocking(cfg):
     await carol.logout()
 
 
+async def resume(cfg):
+    """A phone loses its link, and goes on as if nothing had been."""
+    alice = await Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256").login()
+    bob = Client(cfg, user(cfg, "bob"), "SCRAM-SHA-256", resource="phone")
+    bob.register_plugin("xep_0198")
+    enabled, resumed, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    bob.add_event_handler("sm_enabled", lambda _: enabled.set())
+    bob.add_event_handler("session_resumed", lambda _: resumed.set())
+    bob.add_event_handler("disconnected", lambda _: gone.set())
+    await bob.login()
+    await asyncio.wait_for(enabled.wait(), LIMIT)
+    full, stream = bob.boundjid.full, bob["xep_0198"].sm_id
+    assert stream, "no id to resume with"
+    alice.text(full, "before")
+    await get(bob.inbox, "a text", lambda m: m["body"] == "before")
+    for link in range(3):
+        resumed.clear()
+        gone.clear()
+        bob.abort()
+        await asyncio.wait_for(gone.wait(), LIMIT)
+        for i in range(12):
+            alice.text(full if i % 2 else bob.boundjid.bare, "tunnel %d.%d" % (link, i))
+        # Handled, and nothing of it was refused.
+        await alice["xep_0199"].ping(cfg["domain"])
+        host, port = cfg["c2s"].rsplit(":", 1)
+        bob.connect((host, int(port)), force_starttls=True, disable_starttls=False)
+        await asyncio.wait_for(resumed.wait(), LIMIT)
+        for i in range(12):
+            msg = await asyncio.wait_for(bob.inbox.get(), LIMIT)
+            assert msg["body"] == "tunnel %d.%d" % (link, i), msg
+        assert bob.boundjid.full == full and bob["xep_0198"].sm_id == stream
+        bob.text(alice.boundjid.full, "out of tunnel %d" % link)
+        msg = await get(alice.inbox, "bob's text")
+        assert msg["body"] == "out of tunnel %d" % link and msg["from"] == full, msg
+    assert alice.errors.empty(), alice.errors.get_nowait()
+    await bob.logout()
+    await alice.logout()
+
+
 async def main():
     with open(sys.argv[2], encoding="utf-8") as f:
         cfg = json.load(f)
