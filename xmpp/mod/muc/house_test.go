@@ -32,7 +32,7 @@ type office struct {
 	m   *muc.Module
 }
 
-func open(t testing.TB, store *routertest.Store, more ...xmpp.Module) *office {
+func open(t testing.TB, store router.Store, more ...xmpp.Module) *office {
 	t.Helper()
 	o := &office{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	o.m = muc.New(muc.Config{Domain: service, Now: func() time.Time { return o.now }})
@@ -200,6 +200,30 @@ func line(st *stanza.Stanza) string {
 		b.WriteString(" (late)")
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// conf is a field of the hall's configuration as an owner sees it.
+func conf(t testing.TB, c *routertest.Client, field string) []string {
+	t.Helper()
+	xml := c.Ask("get", hall, "<query xmlns='http://jabber.org/protocol/muc#owner'/>")
+	st := routertest.Parse(t, "<iq type='result' id='1'>"+xml+"</iq>")
+	q, _ := st.Child("http://jabber.org/protocol/muc#owner", "query")
+	x := q.Child("jabber:x:data", "x")
+	if x == nil {
+		t.Fatalf("no form: %s", xml)
+	}
+	for _, f := range x.Children {
+		if f.Attr("var") == field {
+			var v []string
+			for _, c := range f.Children {
+				if c.Name.Local == "value" {
+					v = append(v, c.Text)
+				}
+			}
+			return v
+		}
+	}
+	return nil
 }
 
 func same(t testing.TB, what string, got, want []string) {

@@ -38,6 +38,9 @@ func (m *Module) mediate(ctx context.Context, st *stanza.Stanza) error {
 			if k := c.Child("", "continue"); k != nil {
 				more = k.XML()
 			}
+			if m.host.Exists(j) { // a resource may be gone by then; the person is told
+				j = j.Bare()
+			}
 			invites = append(invites, j)
 			content = append(content, inviteContent(c.ChildText("", "reason"), more))
 		}

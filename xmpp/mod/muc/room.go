@@ -263,8 +263,11 @@ func (m *Module) deliver(ctx context.Context, p *parcel) {
 		m.host.Send(ctx, p.st, nil)
 		return
 	}
-	for _, j := range p.to {
-		m.host.Send(ctx, p.st.WithTo(j), nil)
+	copies := make([]stanza.Stanza, len(p.to)) // headers only; all share the content
+	for i, j := range p.to {
+		copies[i] = *p.st
+		copies[i].To = j
+		m.host.Send(ctx, &copies[i], nil)
 	}
 }
 
