@@ -62,7 +62,8 @@ func TestPlainTagsReadAsOthers(t *testing.T) {
 		"<a b='\x01'/>", "<a b='\n'/>", "<a b='\xff'/>", "<a", "<a b='c", "<a b='c'", "<a b=", "<>", "< a>", "</>", "<a><b xmlns='urn:b'><c/></b><d/></a>", "<a><b></a></b>", "<ab></ac>", "<presence></presenca>",
 		"<" + strings.Repeat("a", 300) + "/>", "<a " + strings.Repeat("b", 300) + "='c'/>", "<a" + attributes(32) + "/>", "<a" + attributes(33) + "/>",
 	} {
-		for _, in := range []string{tag, tag + "</a>", tag + "some text as long as two words or three</message>", "<message>" + tag + "</message>", "<message>" + tag + "text</a></message>"} {
+		for _, in := range []string{tag, tag + "</a>", tag + "some text as long as two words or three</message>", "<message>" + tag + "</message>", "<message>" + tag + "text</a></message>",
+			"<message><x/>" + tag + "</message>", "<message><x/>" + tag + "<p:y/></a><y/></message>", "<message><x xmlns='urn:x'>" + tag + "</a></x></message>", "<m xmlns='urn:m'><x/>" + tag + "</m>"} {
 			whole := record(NewReader(&chunks{parts: []string{header, in + strings.Repeat(" ", 16)}}, Limits{}))
 			if got := record(NewReader(&stutters{s: header + in + strings.Repeat(" ", 16)}, Limits{})); got != whole {
 				t.Errorf("%q byte by byte:\n%s\nwhole:\n%s", in, got, whole)

@@ -204,11 +204,15 @@ markup:
 	}
 	s.attrs = s.attrs[:0]
 	binds = len(s.binds)
-	if end, ownDefault := s.plainTag(el, p); end != 0 {
+	switch end, did := s.plainTag(el, p); did {
+	case passed:
+		p = end
+		goto text
+	case tagRead, tagOwns:
 		p = end
 		s.pos = int(p)
 		s.mark, s.state = s.pos, inText
-		if done, err = s.opened(el, binds, ownDefault, el[p-2] == '/'); done || err != nil {
+		if done, err = s.opened(el, binds, did == tagOwns, el[p-2] == '/'); done || err != nil {
 			return done, err
 		}
 		goto text
