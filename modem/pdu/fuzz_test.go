@@ -26,7 +26,7 @@ func FuzzDecodeDeliver(f *testing.F) {
 			return
 		}
 		text := d.Text()
-		if !utf8.ValidString(text) || len(text) > 4*160 || !utf8.ValidString(d.From.String()) {
+		if !utf8.ValidString(text) || len(text) > 4*255 || !utf8.ValidString(d.From.String()) {
 			t.Errorf("text %q from %q", text, d.From)
 		}
 		Join([]Part{d.Part, d.Part})

@@ -29,7 +29,9 @@ func (t *tracer) feed(b []byte) {
 			t.buf = append(t.buf, "<ESC>"...)
 			t.flush()
 		case ' ':
-			t.buf = append(t.buf, c)
+			if len(t.buf) < maxTrace {
+				t.buf = append(t.buf, c)
+			}
 			if t.dir == '<' && len(t.buf) == 2 && t.buf[0] == '>' {
 				t.flush() // the prompt, which no line end follows
 			}
@@ -58,11 +60,23 @@ func printable(s string) string {
 	return s
 }
 
+// upper raises ASCII letters only: strings.ToUpper makes bytes that are no
+// UTF-8 longer, and places in the line would shift.
+func upper(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'a' <= c && c <= 'z' {
+			b[i] = c - 'a' + 'A'
+		}
+	}
+	return string(b)
+}
+
 // Mask replaces the secrets of an AT command line by asterisks: PIN, PUK and
 // passwords of +CPIN=, +CLCK= and +CPWD= (3GPP TS 27.007 §7.4, §7.5, §8.3). It
 // masks an echo too, in any case of letters, and all that follows on the line.
 func Mask(line string) string {
-	up := strings.ToUpper(line)
+	up := upper(line)
 	first := -1
 	for _, cmd := range []string{"+CPIN=", "+CLCK=", "+CPWD="} {
 		if i := strings.Index(up, cmd); i >= 0 && (first < 0 || i+len(cmd) < first) {
