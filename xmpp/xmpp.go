@@ -149,6 +149,11 @@ type Session interface {
 // XEP-0198 is on, so that Acked hooks will tell what has arrived.
 type Acknowledging interface{ Acks() bool }
 
+// Absentee is an optional ability of a Session, for a type assertion: its
+// client's link was lost, and what is queued waits in memory for the client to
+// resume the stream (XEP-0198 §5).
+type Absentee interface{ Absent() bool }
+
 // Key identifies a value in a Session: a package-level variable of its owner.
 type Key struct{ Name string }
 

@@ -136,7 +136,7 @@ func TestClosedWhileAbsent(t *testing.T) {
 	id := alice.resumable()
 	h.lose(alice)
 	for _, s := range h.router.Sessions(parse(t, alice.full)) {
-		if !s.(xmpp.Acknowledging).Acks() || s.Secure() || s.Addr() != "127.0.0.1" {
+		if !s.(xmpp.Acknowledging).Acks() || !s.(xmpp.Absentee).Absent() || s.Secure() || s.Addr() != "127.0.0.1" {
 			t.Errorf("an absent session is %v %v", s.Secure(), s.Addr())
 		}
 		s.Close(&stanza.StreamError{Condition: "not-authorized"})

@@ -79,6 +79,7 @@ func (c *conn) latest() *conn {
 var (
 	_ router.Stream = (*conn)(nil)
 	_ xmpp.Stream   = (*conn)(nil)
+	_ xmpp.Absentee = (*conn)(nil)
 )
 
 // Stream errors that the server brings up by itself. None is ever changed.
@@ -160,6 +161,13 @@ func (c *conn) Acks() bool {
 	c = c.latest()
 	defer c.mu.Unlock()
 	return c.sm != nil
+}
+
+// Absent reports that the session waits for its client to resume it.
+func (c *conn) Absent() bool {
+	c = c.latest()
+	defer c.mu.Unlock()
+	return c.state == detached
 }
 
 func (c *conn) log() *slog.Logger { return c.srv.log.With("net", c.link.Addr()) }

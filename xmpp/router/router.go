@@ -55,7 +55,8 @@ type Store interface {
 
 // Stream is a client's connection as the router sees it (xmpp/c2s). Safe for concurrent use.
 //
-// Optional abilities, by type assertion: Acks() bool (xmpp.Acknowledging: XEP-0198 is on) and Lang() string (the
+// Optional abilities, by type assertion: Acks() bool (xmpp.Acknowledging: XEP-0198 is on), Absent() bool
+// (xmpp.Absentee: its link was lost, and it may be resumed) and Lang() string (the
 // xml:lang of the client's stream header, RFC 6120 §4.7.4).
 type Stream interface {
 	// Hold's release is always called with nil: the router has sent the error reply by then.

@@ -34,6 +34,7 @@ type value struct {
 var (
 	_ xmpp.Session       = (*Session)(nil)
 	_ xmpp.Acknowledging = (*Session)(nil)
+	_ xmpp.Absentee      = (*Session)(nil)
 )
 
 // JID returns the full JID.
@@ -128,6 +129,12 @@ func (s *Session) Addr() string { return s.to().Addr() }
 func (s *Session) Acks() bool {
 	a, ok := s.to().(xmpp.Acknowledging)
 	return ok && a.Acks()
+}
+
+// Absent reports that the stream was lost and may be resumed.
+func (s *Session) Absent() bool {
+	a, ok := s.to().(xmpp.Absentee)
+	return ok && a.Absent()
 }
 
 // Acked tells that the client has confirmed a stanza (XEP-0198 §4): the very

@@ -14,6 +14,7 @@ import (
 type Stream struct {
 	Inbox
 	Acking   bool   // XEP-0198 is on
+	Gone     bool   // its client's link was lost, and may come back
 	Language string // xml:lang of the stream header
 	Quiet    bool   // keeps nothing, for benchmarks
 	// OnSend is called for each stanza after it was kept.
@@ -30,7 +31,11 @@ type Stream struct {
 var (
 	_ router.Stream      = (*Stream)(nil)
 	_ xmpp.Acknowledging = (*Stream)(nil)
+	_ xmpp.Absentee      = (*Stream)(nil)
 )
+
+// Absent implements xmpp.Absentee.
+func (s *Stream) Absent() bool { return s.Gone }
 
 // Hold implements xmpp.Holder: it is counted.
 func (s *Stream) Hold() (release func(error)) {
