@@ -106,17 +106,9 @@ func (m *Module) put(ctx context.Context, d *xmpp.Delivery, behind bool) (stored
 	if err != nil {
 		return false, err
 	}
-	var b *mailbox
-	for {
-		if b, err = m.box(d.Stanza.To.Bare()); err != nil {
-			return false, err
-		}
-		b.mu.Lock()
-		if !b.dead {
-			break
-		}
-		b.mu.Unlock()
-		m.remove(b)
+	b, err := m.open(d.Stanza.To.Bare())
+	if err != nil {
+		return false, err
 	}
 	g, stored, err := b.append(d, seq, behind)
 	b.release()
@@ -127,6 +119,22 @@ func (m *Module) put(ctx context.Context, d *xmpp.Delivery, behind bool) (stored
 		b.pump(ctx)
 	}
 	return stored, err
+}
+
+// open returns the account's mailbox, locked.
+func (m *Module) open(owner jid.JID) (*mailbox, error) {
+	for {
+		b, err := m.box(owner)
+		if err != nil {
+			return nil, err
+		}
+		b.mu.Lock()
+		if !b.dead {
+			return b, nil
+		}
+		b.mu.Unlock()
+		m.remove(b)
+	}
 }
 
 // append queues the row's commit. The caller holds the lock and opens the gate after it.

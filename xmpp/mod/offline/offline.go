@@ -14,6 +14,9 @@
 // so that nothing overtakes (RFC 6120 §10.1). All rows of a replay go to one
 // resource; when it ends before it took them they go to the next.
 //
+// What is queued for a client whose link was lost (XEP-0198 §5) gets a row too
+// until the client has acknowledged it, since the queue is in memory only.
+//
 // Run is the package's only goroutine, owned by its caller; replays happen in
 // the goroutine of the stream that came online or acknowledged. XEP-0013
 // (retrieval on request) is left out.
@@ -49,6 +52,7 @@ const (
 	prioReplay = 200 // and after it
 	prioBehind = 900 // at Inbound messages, after blocking and archives
 	prioStore  = 100 // at Offline
+	prioCopy   = 900 // at Deliver messages, before client state indication
 )
 
 // unread marks a session that came online while the table could not be read.
@@ -102,6 +106,7 @@ func (m *Module) Load(h xmpp.Host) error {
 	h.Message(xmpp.Offline, prioStore, m.store)
 	h.Message(xmpp.Inbound, prioBehind, m.behind)
 	h.Message(xmpp.Acked, prioStore, m.acked)
+	h.Message(xmpp.Deliver, prioCopy, m.copy)
 	h.Presence(xmpp.Outbound, prioLoad, m.expect)
 	h.Presence(xmpp.Outbound, prioReplay, m.arrived)
 	h.Session(m.session)

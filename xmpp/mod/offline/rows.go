@@ -83,11 +83,16 @@ func (m *Module) load(key string) (*stanza.Stanza, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
+	return m.stamp(st, v.At), nil
+}
+
+// stamp says in a message when it came, unless the server has done so before.
+func (m *Module) stamp(st *stanza.Stanza, at time.Time) *stanza.Stanza {
 	if m.stamped(st) {
-		return st, nil
+		return st
 	}
 	return st.WithAppended("<delay xmlns='" + delaySpace + "' from='" + m.host.Domainpart() + "' stamp='" +
-		v.At.UTC().Format(time.RFC3339) + "'/>"), nil
+		at.UTC().Format(time.RFC3339) + "'/>")
 }
 
 // stamped reports a delay stamp of the server's own; those that clients claim
