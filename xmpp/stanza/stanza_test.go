@@ -44,14 +44,37 @@ func BenchmarkCutParseSplice(b *testing.B) {
 	if len(chat) != 300 {
 		b.Fatalf("the stanza has %d bytes", len(chat))
 	}
-	r := xmlstream.NewReader(&repeat{head: header, body: chat}, xmlstream.DefaultLimits)
+	cutParseSplice(b, chat)
+}
+
+// What clients send all day: a message of 500 bytes with what they add to it,
+// the same with a language, and a presence with capabilities and an avatar.
+func BenchmarkCutParseSpliceMix(b *testing.B) {
+	const open = "to='bob@office.example' type='chat' id='5f1b7e0a-9d0c-4f2c-8a1e-77aa0d1c9f10'><body>"
+	const end = "</body><active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/>" +
+		"<origin-id xmlns='urn:xmpp:sid:0' id='5f1b7e0a-9d0c-4f2c-8a1e-77aa0d1c9f10'/></message>"
+	message := func(start string) string {
+		return start + open + strings.Repeat("Shall we meet at noon? ", 20)[:500-len(start)-len(open)-len(end)] + end
+	}
+	const presence = "<presence><show>away</show><priority>5</priority>" +
+		"<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='https://client.example' ver='yTKSsf1oXY3mYRJ+8CjqsQ0tmW8='/>" +
+		"<x xmlns='vcard-temp:x:update'><photo>0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33</photo></x></presence>"
+	for _, c := range []struct{ name, xml string }{
+		{"message", message("<message ")}, {"language", message("<message xml:lang='en' ")}, {"presence", presence},
+	} {
+		b.Run(c.name, func(b *testing.B) { cutParseSplice(b, c.xml) })
+	}
+}
+
+func cutParseSplice(b *testing.B, xml string) {
+	r := xmlstream.NewReader(&repeat{head: header, body: xml}, xmlstream.DefaultLimits)
 	if _, err := r.Next(); err != nil {
 		b.Fatal(err)
 	}
 	from := jid.MustParse("alice@office.example/desk")
 	buf := make([]byte, 0, 1024)
 	b.ReportAllocs()
-	b.SetBytes(int64(len(chat)))
+	b.SetBytes(int64(len(xml)))
 	for b.Loop() {
 		t, err := r.Next()
 		if err != nil {
