@@ -207,3 +207,12 @@ func StreamErrorOf(t *xmlstream.Token) (*StreamError, bool) {
 	}
 	return e, true
 }
+
+// ErrorReply builds the error answer (RFC 6120 §8.3): type error, addresses swapped, id kept, sender's payload not
+// repeated. nil when s is itself an error or an IQ result, which are never answered (§8.3.1).
+func (s *Stanza) ErrorReply(e *Error) *Stanza {
+	if s.Type == TypeError || s.Kind == IQ && s.Type == string(Result) {
+		return nil
+	}
+	return New(s.Kind, TypeError, s.ID, s.To, s.From, e.XML())
+}

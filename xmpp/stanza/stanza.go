@@ -393,12 +393,3 @@ func (s *Stanza) Size() int {
 func (s *Stanza) Reply(inner string) *Stanza {
 	return New(s.Kind, string(Result), s.ID, s.To, s.From, inner)
 }
-
-// ErrorReply builds the error answer (RFC 6120 §8.3): type error, addresses swapped, id kept, sender's payload not
-// repeated. nil when s is itself an error or an IQ result, which are never answered (§8.3.1).
-func (s *Stanza) ErrorReply(e *Error) *Stanza {
-	if s.Type == TypeError || s.Kind == IQ && s.Type == string(Result) {
-		return nil
-	}
-	return New(s.Kind, TypeError, s.ID, s.To, s.From, e.XML())
-}
