@@ -365,6 +365,126 @@ async def resume(cfg):
     await alice.logout()
 
 
+async def rooms(cfg):
+    """Three people in a room: its life from the first entry to its end."""
+    from slixmpp.exceptions import PresenceError
+
+    people = []
+    for name in ("alice", "bob", "carol"):
+        c = Client(cfg, user(cfg, name), "SCRAM-SHA-256", "room")
+        for plugin in ("xep_0004", "xep_0045", "xep_0249", "xep_0421"):
+            c.register_plugin(plugin)
+        c.talk, c.private, c.invited, c.direct = asyncio.Queue(), asyncio.Queue(), asyncio.Queue(), asyncio.Queue()
+        c.add_event_handler("groupchat_message", c.talk.put_nowait)
+        c.add_event_handler("message", lambda m, c=c: m["type"] == "chat" and c.private.put_nowait(m))
+        c.add_event_handler("groupchat_invite", c.invited.put_nowait)
+        c.add_event_handler("groupchat_direct_invite", c.direct.put_nowait)
+        people.append(await c.login())
+    alice, bob, carol = people
+    service = "conference." + cfg["domain"]
+    room = slixmpp.JID("slix-%s@%s" % (uuid.uuid4().hex[:8], service))
+
+    listed = await alice["xep_0030"].get_items(jid=cfg["domain"])
+    assert service in [str(i[0]) for i in listed["disco_items"]["items"]], listed
+    info = await alice["xep_0030"].get_info(jid=service)
+    assert any(i[:2] == ("conference", "text") for i in info["disco_info"]["identities"]), info
+    assert "http://jabber.org/protocol/muc" in info["disco_info"]["features"], info
+
+    # The first one makes the room; nobody else gets in until it is configured.
+    me = (await alice["xep_0045"].join_muc_wait(room, "al", maxstanzas=0, timeout=LIMIT))[0]
+    assert {110, 201} <= set(me["muc"]["status_codes"]), me
+    try:
+        await bob["xep_0045"].join_muc_wait(room, "bo", timeout=LIMIT)
+        raise AssertionError("bob entered a room that is being set up")
+    except PresenceError as e:
+        assert e.condition == "item-not-found", e.condition
+    form = await alice["xep_0045"].get_room_config(room)
+    values = form.get_values()
+    assert values["muc#roomconfig_roomowners"] == [alice.boundjid.bare], values
+    values.update({"muc#roomconfig_roomname": "Slix & friends", "muc#roomconfig_persistentroom": True,
+                   "muc#roomconfig_moderatedroom": True})
+    form["type"] = "submit"
+    form.set_values(values)
+    await alice["xep_0045"].set_room_config(room, form)
+    assert (await alice["xep_0045"].get_room_config(room)).get_values()["muc#roomconfig_roomname"] == "Slix & friends"
+    listed = await bob["xep_0030"].get_items(jid=service)
+    assert (str(room), "Slix & friends") in [(str(i[0]), i[2]) for i in listed["disco_items"]["items"]], listed
+
+    me, subject, there, history = await bob["xep_0045"].join_muc_wait(room, "bo", timeout=LIMIT)
+    assert me["muc"]["role"] == "visitor" and [p["from"].resource for p in there] == ["al", "bo"] and not history, (me, there)
+    assert subject["subject"] == "", subject
+    try:
+        await carol["xep_0045"].join_muc_wait(room, "bo", timeout=LIMIT)
+        raise AssertionError("two people have one nick")
+    except PresenceError as e:
+        assert e.condition == "conflict", e.condition
+    bob.send_message(room, "let me speak", mtype="groupchat")
+    err = await get(bob.errors, "the refusal")
+    assert err["error"]["condition"] == "forbidden", err
+    await alice["xep_0045"].set_role(room, "bo", "participant")
+    bob.send_message(room, "now <I> can \U0001F44B", mtype="groupchat")
+    for c in (alice, bob):
+        msg = await get(c.talk, "bob's words", lambda m: m["body"] == "now <I> can \U0001F44B")
+        assert msg["mucnick"] == "bo" and msg["occupant-id"]["id"], msg
+    alice["xep_0045"].set_subject(room, "Pumps")
+    alice.send_message(str(room) + "/bo", "just us", mtype="chat")
+    msg = await get(bob.private, "the private message")
+    assert msg["body"] == "just us" and msg["from"] == str(room) + "/al", msg
+
+    # Invitations, by the room and directly; history and subject at entry.
+    # slixmpp takes a room it was refused for one it is in, and is silent.
+    carol["xep_0045"].rooms.pop(room, None)
+    bob["xep_0045"].invite(room, carol.boundjid.bare, "come in")
+    msg = await get(carol.invited, "the invitation")
+    assert msg["from"] == room, msg
+    alice["xep_0249"].send_invitation(carol.boundjid, room)
+    await get(carol.direct, "the direct invitation")
+    await alice["xep_0045"].set_affiliation(room, "member", jid=carol.boundjid.bare)
+    me, subject, there, history = await carol["xep_0045"].join_muc_wait(room, "ca", timeout=LIMIT)
+    assert me["muc"]["affiliation"] == "member" and me["muc"]["role"] == "participant", me
+    assert subject["subject"] == "Pumps" and [p["from"].resource for p in there] == ["al", "bo", "ca"], (subject, there)
+    await get(carol.talk, "history", lambda m: m["body"] == "now <I> can \U0001F44B" and m["delay"]["stamp"] is not None)
+    assert await carol["xep_0199"].ping(str(room) + "/ca", timeout=LIMIT) >= 0
+    members = await alice["xep_0045"].get_affiliation_list(room, "member")
+    assert [str(j) for j in members] == [carol.boundjid.bare], members
+
+    # Rank: a member may not kick, an owner may; the last owner stays.
+    try:
+        await carol["xep_0045"].set_role(room, "bo", "none")
+        raise AssertionError("a member kicked somebody")
+    except IqError as e:
+        assert e.condition == "forbidden", e.condition
+    try:
+        await alice["xep_0045"].set_affiliation(room, "member", jid=alice.boundjid.bare)
+        raise AssertionError("the last owner went")
+    except IqError as e:
+        assert e.condition == "conflict", e.condition
+    kicked = asyncio.Queue()
+    bob.add_event_handler("muc::%s::got_offline" % room, kicked.put_nowait)
+    await alice["xep_0045"].set_role(room, "bo", "none", reason="enough")
+    p = await get(kicked, "the kick", lambda p: p["from"] == str(room) + "/bo")
+    assert {110, 307} <= set(p["muc"]["status_codes"]), p
+    await alice["xep_0045"].set_affiliation(room, "outcast", jid=bob.boundjid.bare)
+    try:
+        await bob["xep_0045"].join_muc_wait(room, "bo", timeout=LIMIT)
+        raise AssertionError("a banned person entered")
+    except PresenceError as e:
+        assert e.condition == "forbidden", e.condition
+
+    gone = asyncio.Queue()
+    carol.add_event_handler("muc::%s::got_offline" % room, gone.put_nowait)
+    await alice["xep_0045"].destroy(room, reason="done")
+    p = await get(gone, "the end", lambda p: p["from"] == str(room) + "/ca")
+    assert "<destroy" in str(p) and "done" in str(p), p
+    try:
+        await carol["xep_0030"].get_info(jid=room)
+        raise AssertionError("the room is still there")
+    except IqError as e:
+        assert e.condition == "item-not-found", e.condition
+    for c in people:
+        await c.logout()
+
+
 async def main():
     with open(sys.argv[2], encoding="utf-8") as f:
         cfg = json.load(f)

@@ -37,10 +37,17 @@ func (m *Module) presence(ctx context.Context, st *stanza.Stanza) error {
 	if !wants {
 		return m.update(ctx, st)
 	}
-	if st.To.Resource() == "" {
-		return stanza.NewError(stanza.JIDMalformed, "Choose a nickname: enter the room as room@service/nickname.")
+	err := error(stanza.NewError(stanza.JIDMalformed, "Choose a nickname: enter the room as room@service/nickname."))
+	if st.To.Resource() != "" {
+		err = m.join(ctx, st, join)
 	}
-	return m.join(ctx, st, join)
+	if e := (*stanza.Error)(nil); errors.As(err, &e) && e.Err == nil {
+		// Not left to the router: clients know the answer to a join by the
+		// element that XEP-0045 §7.2 shows in it.
+		m.host.Send(ctx, st.ErrorReply(e).WithInner("<x xmlns='"+muc.Space+"'/>"+e.XML()), nil)
+		return nil
+	}
+	return err
 }
 
 // probed sends an occupant the presence of another (RFC 6121 §4.3).

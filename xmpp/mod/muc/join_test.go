@@ -71,6 +71,10 @@ func TestRefusals(t *testing.T) {
 		x.Want(what, want...)
 	}
 	try("no nick", b, hall, join, "error presence hall: jid-malformed")
+	b.Say("<presence to='" + hall + "/alice' id='j'>" + join + "</presence>")
+	if st := b.One(); st.ID != "j" || !st.HasChild("http://jabber.org/protocol/muc", "x") {
+		t.Errorf("clients do not take this for the answer to a join: %s", st)
+	}
 	try("banned", d, hall+"/dave", join, "error presence dave: forbidden")
 	try("not a member", c, hall+"/carol", join, "error presence carol: registration-required")
 	try("no join", b, hall+"/bob", "", "error presence bob: not-acceptable")
