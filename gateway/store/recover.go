@@ -53,7 +53,7 @@ func (r Recovery) Text() string {
 	if r.From == "" {
 		return fmt.Sprintf("%s was damaged and was begun anew on %s: older history is missing. The damaged file is kept as %s; delete it when nobody needs it, and this warning goes away. Check the disk: damage comes from power cuts and worn cards.", r.File, when, r.Aside)
 	}
-	return fmt.Sprintf("%s was damaged on %s; in use since is %s, with what was known on %s. Later changes are lost (accounts, contacts, waiting messages), and texts that waited then may be sent again: look at `doorway queue list`. The damaged file is kept as %s; delete it when all is well, and this warning goes away. Check the disk: damage comes from power cuts and worn cards.",
+	return fmt.Sprintf("%s was damaged on %s; in use since is %s, with what was known on %s. Later changes are lost (accounts, contacts, waiting messages). Texts that waited then may have been sent since, so they are not sent by themselves: `doorway sms list --state possibly-sent` shows them, `doorway queue requeue ID` sends one. The damaged file is kept as %s; delete it when all is well, and this warning goes away. Check the disk: damage comes from power cuts and worn cards.",
 		r.File, when, r.From, r.At.Local().Format("2006-01-02 15:04"), r.Aside)
 }
 
@@ -89,6 +89,35 @@ func readRecovery(db *bbolt.DB) (r Recovery, ok bool) {
 		})
 	})
 	return r, ok && err == nil
+}
+
+// keyCopy marks, in the meta bucket, a state.db that has taken the place of a
+// later one and that nobody has come to terms with.
+const keyCopy = "copy"
+
+// FromCopy tells that state.db is a copy that a restore, or Open because of
+// damage, has put in place: the world may have gone on since it was made. It
+// stays so until SettleCopy.
+func (s *Store) FromCopy() (is bool, err error) {
+	err = guarded(func() error {
+		return s.files[state].db.View(func(tx *bbolt.Tx) error {
+			is = tx.Bucket([]byte(metaBucket)).Get([]byte(keyCopy)) != nil
+			return nil
+		})
+	})
+	return is, err
+}
+
+// SettleCopy says that what follows from FromCopy is done. It is called before
+// Run.
+func (s *Store) SettleCopy() error {
+	err := guarded(func() error {
+		return s.files[state].db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(metaBucket)).Delete([]byte(keyCopy)) })
+	})
+	if err != nil {
+		return fmt.Errorf("settle the copy in use: %w", err)
+	}
+	return nil
 }
 
 // edit changes a database file that is not in use.
@@ -230,7 +259,9 @@ func makeCandidate(tmp string, write func(io.Writer) error) error {
 	}
 	_, err = Verify(tmp)
 	if err == nil {
-		err = edit(tmp, raiseSequences) // syncs the whole file
+		err = edit(tmp, func(tx *bbolt.Tx) error { // syncs the whole file
+			return errors.Join(raiseSequences(tx), tx.Bucket([]byte(metaBucket)).Put([]byte(keyCopy), []byte("1")))
+		})
 	}
 	if err != nil {
 		_ = os.Remove(tmp) // ignored: the first error is the one to tell

@@ -141,6 +141,9 @@ func TestDamagedStateFallsBack(t *testing.T) {
 			if err := s.Table("roster").Write(map[string]any{"a": "after"}); err != nil {
 				t.Error(err)
 			}
+			if is, err := s.FromCopy(); !is || err != nil {
+				t.Errorf("it is not known to be a copy: %v", err)
+			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
