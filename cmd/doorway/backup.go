@@ -110,7 +110,7 @@ func runRestore(ctx context.Context, a *app, args []string) error {
 	if r.Kept != "" {
 		fmt.Fprintf(a.out, "What was there before is kept as %s; delete it when all is well.\n", r.Kept)
 	}
-	fmt.Fprintln(a.out, "Texts that waited at that time are sent at the next start, also those that were sent since: see `doorway queue list`.")
+	fmt.Fprintln(a.out, "Texts that waited at that time may have been sent since, so they are not sent by themselves: after the start `doorway sms list --state possibly-sent` shows them, and `doorway queue requeue ID` sends one.")
 	fmt.Fprintln(a.out, "The certificate authority (the folder ca), the API token, the archive and doorway.toml are no part of a backup and stay as they are.")
 	if fresh && os.Geteuid() == 0 {
 		fmt.Fprintf(a.out, "%s is new and belongs to root: give it to the user that runs doorway, e.g. chown -R doorway: %s\n", dir, dir)

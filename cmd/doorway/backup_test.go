@@ -35,6 +35,7 @@ func TestBackupCommands(t *testing.T) {
 	}
 	play(
 		step{"correct horse\n", []string{"user", "add", "alice"}, exitOK, ""},
+		step{"", []string{"sms", "send", "+4915550101", "It waits"}, exitOK, "Queued as 1"},
 		step{"", []string{"backup", file}, exitOK, "verified"},
 		step{"", []string{"backup", file}, exitOK, "certificate authority"}, // again, over itself
 		step{"correct horse\n", []string{"user", "add", "bob"}, exitOK, ""},
@@ -58,6 +59,15 @@ func TestBackupCommands(t *testing.T) {
 	if !strings.Contains(out, "alice@") || strings.Contains(out, "bob@") {
 		t.Errorf("after the restore there are\n%s", out)
 	}
+	play(
+		step{"", []string{"sms", "show", "1"}, exitOK, "possibly-sent"},
+		step{"", []string{"sms", "show", "1"}, exitOK, "older copy"},
+		step{"", []string{"queue", "requeue", "1"}, exitOK, ""},
+		step{"", []string{"queue", "list"}, exitOK, "queued"},
+	)
+	b.stop(t)
+	b.start(t)
+	play(step{"", []string{"queue", "list"}, exitOK, "queued"}) // only once
 	b.stop(t)
 
 	// The backup that was made while nothing ran knows bob; it is the newest of

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"doorway/gateway/bridge"
@@ -33,6 +34,9 @@ func (s *server) constructSMS() error {
 		Country: s.cfg.SMS.Country, Modems: drivers, MaxParts: s.cfg.SMS.MaxParts,
 		International: s.cfg.SMS.Foreign, Premium: s.cfg.SMS.Premium,
 	})
+	if err := s.settleCopy(); err != nil {
+		return err
+	}
 	if _, err := smsRecipients(s.cfg); err != nil {
 		return err
 	}
@@ -48,6 +52,23 @@ func (s *server) constructSMS() error {
 	// A PDU in flight may take a minute to end well (design §4).
 	s.group.Add(supervise.Task{Name: "SMS", Run: b.Run, Stop: 65 * time.Second})
 	return nil
+}
+
+// settleCopy keeps texts that waited in a restored copy of the data from being
+// sent by themselves: they may have been sent since it was made.
+func (s *server) settleCopy() error {
+	is, err := s.store.FromCopy()
+	if err != nil || !is {
+		return err
+	}
+	n, err := s.queue.Doubt(context.Background(), s.sms.Doubt)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		s.log.Warn("texts that waited in the restored data are possibly sent and stay where they are", "comp", "queue", "jobs", n)
+	}
+	return s.store.SettleCopy()
 }
 
 // smsRecipients get texts from numbers that nobody is in conversation with.
