@@ -27,6 +27,7 @@ type Config struct {
 	SMS      SMS         `toml:"sms"`
 	Networks []Network   `toml:"network"`
 	HTTP     HTTP        `toml:"http"`
+	Archive  Archive     `toml:"archive"`
 	Backup   Backup      `toml:"backup"`
 
 	adminJIDs []jid.JID
@@ -140,11 +141,12 @@ func defaults() Config {
 			ListenTLS:  []string{"0.0.0.0:5223"},
 			RequireTLS: true,
 		},
-		MUC:    Service{"conference"},
-		Dir:    Service{"directory"},
-		Upload: Service{"upload"},
-		SMS:    SMS{Domain: "sms", MaxParts: 6},
-		HTTP:   HTTP{Listen: []string{"127.0.0.1:8080"}},
+		MUC:     Service{"conference"},
+		Dir:     Service{"directory"},
+		Upload:  Service{"upload"},
+		SMS:     SMS{Domain: "sms", MaxParts: 6},
+		HTTP:    HTTP{Listen: []string{"127.0.0.1:8080"}},
+		Archive: Archive{Days: 365, Megabytes: 256},
 		// A week: damage or a wrong deletion is often noticed only after days.
 		Backup: Backup{Keep: 7, At: "03:30"},
 	}

@@ -75,6 +75,10 @@ func TestFaults(t *testing.T) {
 		{"backup count", minimal + "[backup]\nkeep = -1\n", "f.toml:4: keep -1 is out of range"},
 		{"backup folder", minimal + "[backup]\ndir = \"/var/lib/doorway/\"\n", "f.toml:4: dir is the data folder itself"},
 		{"backup key", minimal + "[backup]\nkep = 3\n", "f.toml:4: unknown key \"backup.kep\"; did you mean \"keep\"?"},
+		{"archive days", minimal + "[archive]\ndays = -1\n", "f.toml:4: days -1 is out of range: write for how many days"},
+		{"archive size", minimal + "[archive]\nmegabytes = 1000\n", "f.toml:4: megabytes 1000 is out of range: write how much"},
+		{"no archive size", minimal + "[archive]\nmegabytes = 0\n", "f.toml:4: megabytes 0 is out of range"},
+		{"archive key", minimal + "[archive]\nday = 3\n", "f.toml:4: unknown key \"archive.day\"; did you mean \"days\"?"},
 		{"url", minimal + "[http]\nurl = \"office\"\n", "f.toml:4: url \"office\" must be a full address"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -138,6 +138,7 @@ func (v *validator) check() {
 	v.modems()
 	v.sms()
 	v.http()
+	v.archive()
 	v.backup()
 }
 
