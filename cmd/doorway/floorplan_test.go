@@ -34,7 +34,9 @@ var arrows = []struct {
 	{"xmpp/xmpptest", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/form", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/muc", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
-	{"xmpp/mod/…", []string{"xmpp", "xmpp/form", "xmpp/jid", "xmpp/muc", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"xmpp/rsm", []string{"xmpp/stanza", "xmpp/xmlstream"}},
+	{"xmpp/archive", []string{"xmpp", "xmpp/form", "xmpp/jid", "xmpp/rsm", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"xmpp/mod/…", []string{"xmpp", "xmpp/archive", "xmpp/form", "xmpp/jid", "xmpp/muc", "xmpp/rsm", "xmpp/stanza", "xmpp/xmlstream"}},
 
 	{"transports", nil},
 	{"transports/sms", []string{"transports", "modem", "modem/pdu"}},

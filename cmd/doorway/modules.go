@@ -7,6 +7,7 @@ import (
 
 	"doorway/gateway/config"
 	"doorway/xmpp"
+	"doorway/xmpp/archive"
 	"doorway/xmpp/c2s"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/blocking"
@@ -15,6 +16,7 @@ import (
 	"doorway/xmpp/mod/csi"
 	"doorway/xmpp/mod/disco"
 	"doorway/xmpp/mod/last"
+	"doorway/xmpp/mod/mam"
 	"doorway/xmpp/mod/muc"
 	"doorway/xmpp/mod/offline"
 	"doorway/xmpp/mod/ping"
@@ -49,6 +51,7 @@ func newModules(cfg *config.Config) modules {
 	m.presence = presence.New(m.blocking.Subscriptions())
 	m.offline = offline.New(offline.Config{})
 	m.csi = csi.New()
+	kept := archive.New(archive.Config{Age: max(cfg.Archive.Age(), 1), Bytes: cfg.Archive.Bytes()})
 	m.list = []xmpp.Module{
 		m.roster,
 		m.blocking,
@@ -63,6 +66,7 @@ func newModules(cfg *config.Config) modules {
 		vcard.New(m.presence),
 		private.New(),
 		m.csi,
+		mam.New(mam.Config{Archive: kept, Subscriptions: m.roster, Blocker: m.blocking, Off: !cfg.Archive.On()}),
 		muc.New(muc.Config{Domain: cfg.MUCDomain()}),
 		caps.New("urn:doorway", 0),
 		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),

@@ -22,6 +22,7 @@ import (
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
+	"doorway/xmpp/xmlstream"
 )
 
 const (
@@ -31,6 +32,7 @@ const (
 	hints     = "urn:xmpp:hints"         // XEP-0334
 	receipts  = "urn:xmpp:receipts"      // XEP-0184
 	markers   = "urn:xmpp:chat-markers:" // XEP-0333
+	ids       = "urn:xmpp:sid:0"         // XEP-0359
 	occupants = "http://jabber.org/protocol/muc#user"
 )
 
@@ -102,13 +104,22 @@ func (m *Module) sent(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, erro
 		switch {
 		case s == d.Sender || s.Value(&enabled) == nil:
 		case toSelf && gets(all, s, to, st.Type):
-		case !w.wrap("sent", st.WithTo(to), me.Bare()):
+		case !w.wrap("sent", archived(st.WithTo(to), me.Bare(), d.Archived), me.Bare()):
 			return xmpp.Pass, nil
 		default:
 			m.host.Deliver(ctx, s, w.st.WithTo(s.JID()))
 		}
 	}
 	return xmpp.Pass, nil
+}
+
+// archived tells the user's own resources where their archive has the message
+// (XEP-0313 §3.5). Its recipient is not told.
+func archived(st *stanza.Stanza, me jid.JID, id string) *stanza.Stanza {
+	if id == "" {
+		return st
+	}
+	return st.WithAppended("<stanza-id xmlns='" + ids + "' by='" + xmlstream.Escaped(me.String()) + "' id='" + id + "'/>")
 }
 
 // received copies what comes in to the resources that do not get the original
