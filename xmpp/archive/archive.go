@@ -141,7 +141,7 @@ func (a *Archive) Put(st *stanza.Stanza, done func(error), owners ...Owner) ID {
 		r.Owners = append(r.Owners, owner{o.JID.String(), o.With.String()})
 	}
 	raw := r.encode()
-	cost := r.cost(len(raw))
+	cost := r.cost()
 	fresh := at(now) | ID(rand.Uint64N(1<<idBits))
 	g := &gate{done: func(err error) {
 		if err != nil {

@@ -32,14 +32,19 @@ func (r *record) encode() json.RawMessage {
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
-// rowCost is what a row takes beside its key and its value.
-const rowCost = 24
+// What a row takes beside its key and its value, and a record beside its XML
+// and its owners.
+const (
+	rowCost    = 24
+	recordCost = 48
+)
 
-// cost is what a message takes, its index included.
-func (r *record) cost(raw int) int64 {
-	n := rowCost + 8 + raw
+// cost is about what a message takes, its index included. It does not depend
+// on how the record is escaped.
+func (r *record) cost() int64 {
+	n := rowCost + 8 + recordCost + len(r.XML)
 	for _, o := range r.Owners {
-		n += rowCost + len(o.JID) + 11 + len(o.With)
+		n += rowCost + 2*len(o.JID) + 25 + 2*len(o.With)
 		if o.With != "" {
 			n += rowCost + len(o.JID) + 2*len(o.With) + 12
 		}

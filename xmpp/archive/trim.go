@@ -52,7 +52,7 @@ func (a *Archive) count() error {
 	return a.bodies.Range(bodyKey(a.noted.UpTo+1), "", false, func(key string, raw []byte) bool {
 		var r record
 		_ = json.Unmarshal(raw, &r) // ignored: what cannot be read takes its place all the same
-		a.bytes += r.cost(len(raw))
+		a.bytes += r.cost()
 		return true
 	})
 }
@@ -69,7 +69,7 @@ func (a *Archive) oldest(target int64) (old []goner, err error) {
 		if !bad && r.At >= before && left <= target {
 			return false
 		}
-		g := goner{id: idOf(key), cost: r.cost(len(raw))}
+		g := goner{id: idOf(key), cost: r.cost()}
 		for i := range r.Owners {
 			main, contact := r.Owners[i].keys(g.id)
 			g.rows = append(g.rows, main)
@@ -183,5 +183,5 @@ func (a *Archive) alone(owner jid.JID, id ID) (cost int64, err error) {
 			return 0, err
 		}
 	}
-	return r.cost(len(raw)), nil
+	return r.cost(), nil
 }
