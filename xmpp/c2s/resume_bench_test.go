@@ -66,3 +66,11 @@ func BenchmarkResume100(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkIdleAbsent is the memory of a session that waits for its client.
+func BenchmarkIdleAbsent(b *testing.B) {
+	benchmarkIdle(b, true, func(p *peer) {
+		p.resumable()
+		p.conn.Close()
+	})
+}
