@@ -174,7 +174,8 @@ authentication = "internal_plain"
 allow_unencrypted_plain_auth = true
 c2s_require_encryption = false
 VirtualHost %q
-`, data, filepath.Join(dir, "pid"), filepath.Join(dir, "log"), port, domain)
+Component %q "muc"
+`, data, filepath.Join(dir, "pid"), filepath.Join(dir, "log"), port, domain, "conference."+domain)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
