@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -261,12 +262,33 @@ func (f *dbFile) transact(requests []*request, alive []byte, maxSize int) error 
 		return f.full(err)
 	}
 	if err != nil {
-		return fmt.Errorf("commit %s: %w", f.name, err)
+		return f.refusal(fmt.Errorf("commit %s: %w", f.name, err))
 	}
 	if f.trail != nil {
 		f.trail.add(applied)
 	}
 	return nil
+}
+
+// refusal gives what the system said of a write a sentence, where a person can
+// do something about it.
+func (f *dbFile) refusal(err error) error {
+	cure := ""
+	for is, text := range map[error]string{
+		syscall.ENOSPC: "the disk is full. Free space on it",
+		syscall.EDQUOT: "the disk space allotted to doorway is used up. Free some of it, or allow more",
+		syscall.EFBIG:  "a file may not become so large. Raise the limit that doorway runs under",
+		syscall.EROFS:  "the disk is read-only. Make it writable, and look at `dmesg` for why it became so",
+		syscall.EIO:    "the disk has a fault. Look at `dmesg`, and replace it",
+	} {
+		if errors.Is(err, is) {
+			cure = text
+		}
+	}
+	if cure == "" {
+		return err
+	}
+	return &Error{Text: fmt.Sprintf("Nothing can be written to %s: %s; until then messages and texts are refused.", f.path, cure), Err: err}
 }
 
 // full is the refusal of a file that has reached its limit.
