@@ -102,6 +102,9 @@ func syntaxProblem(file string, err error) Problem {
 	text := strings.TrimPrefix(err.Error(), "toml: ")
 	if m := typeFault.FindStringSubmatch(text); m != nil {
 		line, _ := strconv.Atoi(m[1]) // ignored: the pattern has digits only
+		if k := kindFault.FindStringSubmatch(m[3]); k != nil && kinds[k[2]] != "" {
+			return Problem{file, line, fmt.Sprintf("%s has the wrong kind of value: write %s", m[2], kinds[k[2]])}
+		}
 		return Problem{file, line, fmt.Sprintf("%s has a value of the wrong type (%s): see the commented sample doorway.toml", m[2], m[3])}
 	}
 	return Problem{file, 0, text}
@@ -109,6 +112,17 @@ func syntaxProblem(file string, err error) Problem {
 
 // typeFault is the decoder's message for a value of a type that does not fit.
 var typeFault = regexp.MustCompile(`^line (\d+) \(last key "([^"]*)"\): (.*)$`)
+
+// kindFault is the part of it that names both types.
+var kindFault = regexp.MustCompile(`TOML value has type (\w+); destination has type (\w+)`)
+
+// kinds says how a value of a type is written.
+var kinds = map[string]string{
+	"string":  `it in quotes, as in "text"`,
+	"boolean": "true or false, without quotes",
+	"integer": "a number, without quotes",
+	"slice":   `a list, as in ["one", "two"]`,
+}
 
 // rel resolves a path written in the file.
 func (c *Config) rel(path string) string {

@@ -138,8 +138,30 @@ func (v *validator) check() {
 	v.modems()
 	v.sms()
 	v.http()
+	v.once()
 	v.archive()
 	v.backup()
+}
+
+// once reports an address that two listeners want.
+func (v *validator) once() {
+	c := v.c
+	used := map[string]string{}
+	for _, l := range []struct {
+		key  string
+		list []string
+	}{{"xmpp.listen", c.XMPP.Listen}, {"xmpp.listen_tls", c.XMPP.ListenTLS}, {"http.listen", c.HTTP.Listen}, {"http.listen_tls", c.HTTP.ListenTLS}} {
+		for _, a := range l.list {
+			_, port, err := net.SplitHostPort(a)
+			switch first := used[a]; {
+			case err != nil, port == "0", first == l.key: // reported already, or any free port
+			case first != "":
+				v.fault(l.key, "%s is already in %s: every listener needs an address of its own, usually another port", a, first)
+			default:
+				used[a] = l.key
+			}
+		}
+	}
 }
 
 func (v *validator) domain() {
