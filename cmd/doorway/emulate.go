@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +32,14 @@ func phoneClient(dir string) emulator.Client {
 	return emulator.Client{Socket: filepath.Join(dir, emulatorSocket)}
 }
 
+// phoneError says what to do where no emulator listens.
+func phoneError(dir string, err error) error {
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("no emulated phones answer in %s. Start `doorway demo`, or name the demo's folder with --dir", dir)
+	}
+	return err
+}
+
 func runPhoneSend(ctx context.Context, a *app, args []string) error {
 	fs := newFlags("phone send")
 	dir := fs.String("dir", "var", "the demo's folder")
@@ -39,7 +48,7 @@ func runPhoneSend(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	if err := phoneClient(*dir).Send(ctx, rest[0], rest[1]); err != nil {
-		return err
+		return phoneError(*dir, err)
 	}
 	fmt.Fprintf(a.out, "%s texts: %s\n", rest[0], rest[1])
 	return nil
@@ -55,7 +64,7 @@ func runPhoneLog(ctx context.Context, a *app, args []string) error {
 	}
 	list, err := phoneClient(*dir).Log(ctx, rest[0])
 	if err != nil {
-		return err
+		return phoneError(*dir, err)
 	}
 	if *asJSON {
 		return a.printJSON(list)

@@ -213,6 +213,24 @@ func TestNoModem(t *testing.T) {
 	if out, _ := b.run(t, "", "queue", "list", "--state", "cancelled"); !strings.Contains(out, "+4915550101") {
 		t.Errorf("the cancelled job is not listed: %s", out)
 	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"queue", "delete", "999"}, "There is no job 999. `doorway queue list`"},
+		{[]string{"queue", "requeue", "999"}, "There is no job 999"},
+		{[]string{"phone", "log", "+4915550101", "--dir", b.dir}, "no emulated phones answer in " + b.dir + ". Start"},
+	} {
+		if out, code := b.run(t, "", c.args...); code != exitFailed || !strings.Contains(out, c.want) {
+			t.Errorf("%v: exit %d, want %q in: %s", c.args, code, c.want, out)
+		}
+	}
+	if out, code := b.run(t, "", "queue", "requeue", fmt.Sprint(sent.ID)); code != 0 {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if out, code := b.run(t, "", "queue", "delete", fmt.Sprint(sent.ID)); code != exitFailed || !strings.Contains(out, "so this cannot be done with it. Waiting jobs can be cancelled") {
+		t.Errorf("a waiting job is deleted: exit %d: %s", code, out)
+	}
 	if out, code := b.run(t, "", "queue", "list", "--state", "lost"); code != exitUsage || !strings.Contains(out, "no state lost") {
 		t.Errorf("exit %d: %s", code, out)
 	}

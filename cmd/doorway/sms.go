@@ -132,7 +132,11 @@ func printChain(w io.Writer, c sms.Chain) {
 			t     time.Time
 		}{{"on air", p.OnAir}, {"accepted", p.Accepted}, {"done", p.Done}} {
 			if !x.t.IsZero() {
-				fmt.Fprintf(w, "    %-8s %s\n", x.label, x.t.Local().Format("15:04:05.000"))
+				clock := "15:04:05.000"
+				if x.t.Nanosecond() == 0 {
+					clock = "15:04:05" // a service centre tells whole seconds
+				}
+				fmt.Fprintf(w, "    %-8s %s\n", x.label, x.t.Local().Format(clock))
 			}
 		}
 		if p.Reason != "" {
@@ -144,7 +148,7 @@ func printChain(w io.Writer, c sms.Chain) {
 	}
 	fmt.Fprintln(w, "  history")
 	for _, s := range c.Steps {
-		fmt.Fprintf(w, "    %s  %-16s %s\n", s.At.Local().Format("15:04:05.000"), s.State, s.Note)
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("    %s  %-16s %s", s.At.Local().Format("15:04:05.000"), s.State, s.Note), " "))
 	}
 }
 
@@ -174,7 +178,7 @@ func runQueueList(ctx context.Context, a *app, args []string) error {
 	}
 	fmt.Fprintf(a.out, "%s\n", strings.Join(parts, ", "))
 	for _, j := range q.Jobs {
-		fmt.Fprintf(a.out, "%6d  %s  %-16s %-16s attempts %d  %s\n", j.ID, j.Created.Local().Format("2006-01-02 15:04:05"), j.Dest, j.State, j.Attempts, j.Error)
+		fmt.Fprintln(a.out, strings.TrimRight(fmt.Sprintf("%6d  %s  %-16s %-16s attempts %d  %s", j.ID, j.Created.Local().Format("2006-01-02 15:04:05"), j.Dest, j.State, j.Attempts, j.Error), " "))
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func Queue(s *Server, q *queue.Queue) {
 	change := func(name string, f func(id uint64) error) {
 		Handle(s, name, func(_ context.Context, r JobID) (transports.Job, error) {
 			if err := f(r.ID); err != nil {
-				return transports.Job{}, err
+				return transports.Job{}, sentence(q, r.ID, err)
 			}
 			j, err := q.Get(r.ID)
 			if err != nil {
@@ -97,4 +97,17 @@ func Queue(s *Server, q *queue.Queue) {
 	})
 	change("queue.requeue", q.Requeue)
 	change("queue.delete", q.Delete)
+}
+
+// sentence says in words why a job cannot be changed.
+func sentence(q *queue.Queue, id uint64, err error) error {
+	switch {
+	case errors.Is(err, transports.ErrNoJob):
+		return Refuse("There is no job %d. `doorway queue list` shows the jobs.", id)
+	case errors.Is(err, queue.ErrState):
+		if j, err := q.Get(id); err == nil {
+			return Refuse("Job %d is %s, so this cannot be done with it. Waiting jobs can be cancelled, those that ended badly requeued, and those that ended deleted.", id, j.State)
+		}
+	}
+	return err
 }

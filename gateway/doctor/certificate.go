@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -120,7 +121,7 @@ func leafLine(leaf *x509.Certificate, b *Box) Line {
 	if leaf.NotAfter.Sub(now) < leafWarn {
 		return warn(name, "The certificate ends on "+until+", in "+span(leaf.NotAfter.Sub(now))+".", renew)
 	}
-	return ok(name, fmt.Sprintf("The certificate for %q is good until %s.", leaf.DNSNames, until))
+	return ok(name, fmt.Sprintf("The certificate for %s is good until %s.", strings.Join(leaf.DNSNames, ", "), until))
 }
 
 // authority looks at the box's own CA, which clients trust.
