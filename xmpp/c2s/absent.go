@@ -157,6 +157,7 @@ func (s *Server) ended(c *conn) {
 	if m == nil || !m.resumable {
 		return
 	}
+	m.ended = true
 	delete(a.streams, m.key)
 	g := grave{m.key, c.account, c.safe() - c.first}
 	if len(a.graves) < maxGraves {

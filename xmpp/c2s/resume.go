@@ -55,7 +55,7 @@ func (n *negotiation) resume(b *batch, t *xmlstream.Token) (done bool, err error
 		case c.account != n.account:
 			c.mu.Unlock()
 			return false, n.write(unknownStream(0, false))
-		case c.run != nil && c.sm != nil: // its connection, lost or not, has to let go of it
+		case c.run != nil && c.sm != nil && !c.sm.ended: // its connection, lost or not, has to let go of it
 			wait, left = c.leaving(), n.srv.lim.Negotiation
 		case c.state != detached:
 			count := c.safe() - c.first

@@ -35,6 +35,7 @@ type management struct {
 	max   time.Duration // how long the client wants to be able to resume; 0: as long as it may
 	lost  time.Time     // while detached: since when
 	until time.Time     // and how long
+	ended bool          // there is no session any more
 	freed chan struct{} // closed when the connection has let go of the session; nil: nobody waits for that
 }
 
