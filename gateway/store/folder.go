@@ -51,13 +51,21 @@ func prepareFolder(dir string) error {
 	return nil
 }
 
+// lockCure says what to do about a folder that takes no file.
+func lockCure(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "Run doorway as the user that owns it."
+	}
+	return "Look at the disk with `dmesg` and `df`, and start again."
+}
+
 // lockFolder takes the folder for this process. The lock file stays there and
 // holds the number of the process; the kernel drops the lock with the process.
 func lockFolder(dir string) (*os.File, error) {
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, &Error{Text: fmt.Sprintf("The data folder %s cannot be used: %v. Run doorway as the user that owns it.", dir, cause(err)), Err: err}
+		return nil, &Error{Text: fmt.Sprintf("The data folder %s cannot be used: %v. %s", dir, cause(err), lockCure(err)), Err: err}
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 32)) // ignored: without a number the sentence is only shorter

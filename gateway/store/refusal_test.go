@@ -26,3 +26,12 @@ func TestFullDiskIsToldInASentence(t *testing.T) {
 		t.Error("an error without a cure got a sentence")
 	}
 }
+
+func TestReadOnlyDiskIsNoMatterOfOwners(t *testing.T) {
+	if text := lockCure(syscall.EROFS); strings.Contains(text, "owns") || !strings.Contains(text, "dmesg") {
+		t.Error(text)
+	}
+	if text := lockCure(syscall.EACCES); !strings.Contains(text, "owns") {
+		t.Error(text)
+	}
+}
