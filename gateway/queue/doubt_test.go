@@ -48,6 +48,9 @@ func TestJobsOfACopyAreNotSentByThemselves(t *testing.T) {
 	if err := r.q.Requeue(waits); err != nil {
 		t.Fatal(err)
 	}
+	if j := r.get(waits); j.Error != "" {
+		t.Errorf("queued, it still says: %s", j.Error)
+	}
 	served := make(chan uint64, 4)
 	stop := r.serve(1, func(_ context.Context, it transports.Item) error {
 		served <- it.Job().ID

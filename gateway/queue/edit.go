@@ -259,7 +259,7 @@ func (q *Queue) Requeue(id uint64) error {
 			return fmt.Errorf("requeue: it is %s: %w", r.Job.State, ErrState)
 		}
 		now := q.now()
-		r.Job.Attempts, r.Job.NotBefore = 0, time.Time{}
+		r.Job.Attempts, r.Job.NotBefore, r.Job.Error = 0, time.Time{}, "" // the history keeps the reason
 		if !r.Job.Deadline.IsZero() && !now.Before(r.Job.Deadline) {
 			r.Job.Deadline = time.Time{}
 		}
