@@ -484,6 +484,90 @@ async def rooms(cfg):
         await c.logout()
 
 
+async def mam(cfg):
+    """The archive: of a chat and of texts, its pages, ids and preferences."""
+    people = []
+    for name in ("alice", "bob"):
+        c = Client(cfg, user(cfg, name), "SCRAM-SHA-256", "mam")
+        for plugin in ("xep_0004", "xep_0059", "xep_0297", "xep_0313", "xep_0359", "xep_0441"):
+            c.register_plugin(plugin)
+        people.append(await c.login())
+    alice, bob = people
+    a, b = alice.boundjid.bare, bob.boundjid.bare
+    info = await alice["xep_0030"].get_info(jid=a)
+    assert {"urn:xmpp:mam:2", "urn:xmpp:mam:2#extended", "urn:xmpp:sid:0"} <= set(info["disco_info"]["features"]), info
+    fields = (await alice["xep_0313"].get_fields()).get_fields()
+    assert {"with", "start", "end", "before-id", "after-id", "ids"} <= set(fields), fields
+
+    tag = uuid.uuid4().hex[:8]
+    ids = []
+    for i in range(12):
+        text = "%s %d" % (tag, i)
+        (alice if i % 2 == 0 else bob).text(b if i % 2 == 0 else a, text)
+        msg = await get((bob if i % 2 == 0 else alice).inbox, text, says(text))
+        assert str(msg["stanza_id"]["by"]) == (b if i % 2 == 0 else a), msg
+        ids.append(msg["stanza_id"]["id"])
+    assert ids == sorted(ids), ids
+
+    def bodies(results):
+        return [r["mam_result"]["forwarded"]["stanza"]["body"] for r in results]
+
+    want = ["%s %d" % (tag, i) for i in range(12)]
+    for c in people:
+        # The last page, then the pages before it.
+        got = []
+        async for r in c["xep_0313"].iterate(rsm={"max": 5}, reverse=True, total=12):
+            assert r["mam_result"]["forwarded"]["delay"]["stamp"] is not None, r
+            got.insert(0, r)
+        assert bodies(got) == want and [r["mam_result"]["id"] for r in got] == ids, bodies(got)
+        stamp = got[3]["mam_result"]["forwarded"]["delay"]["stamp"]
+        got = [r async for r in c["xep_0313"].iterate(start=stamp, with_jid=alice.boundjid.bare if c is bob else b, rsm={"max": 4})]
+        assert bodies(got) == want[3:], bodies(got)
+
+    async def query(c, **fields):
+        iq, _ = c["xep_0313"]._pre_mam_retrieve()
+        for k, v in fields.items():
+            iq["mam"][k] = v
+        return await iq.send(timeout=LIMIT)
+
+    iq = await query(alice, after_id=ids[2], before_id=ids[6])
+    assert iq["mam_fin"].xml.get("complete") == "true", iq
+    assert iq["mam_fin"]["rsm"]["first"] == ids[3] and iq["mam_fin"]["rsm"]["last"] == ids[5], iq
+    try:
+        await query(alice, after_id="never-heard-of")
+        raise AssertionError("an id that does not exist was taken")
+    except IqError as e:
+        assert e.condition == "item-not-found", e.condition
+    try:
+        await alice["xep_0313"].retrieve(jid=b, timeout=LIMIT)
+        raise AssertionError("alice read bob's archive")
+    except IqError as e:
+        assert e.condition == "forbidden", e.condition
+    end = (await alice["xep_0313"].get_archive_metadata())["mam_metadata"]["end"]
+    assert end["id"] == ids[-1], end
+
+    # Texts are archived both ways.
+    jid = cfg["phones"][0] + "@" + cfg["sms_domain"]
+    mid = alice.text(jid, tag + " out", receipt=True)
+    await get(alice.receipts, "the receipt", lambda m: m["receipt"] == mid)
+    phone(cfg, "send", cfg["phones"][0], tag + " in")
+    await get(alice.inbox, "the phone's text", says(tag + " in"))
+    got = [r async for r in alice["xep_0313"].iterate(with_jid=jid, rsm={"max": 50})]
+    texts = [t for t in bodies(got) if t.startswith(tag)]
+    assert texts == [tag + " out", tag + " in"], texts
+
+    # A person may choose to keep less.
+    assert (await alice["xep_0441"].get_preferences())[0] == "always"
+    await alice["xep_0441"].set_preferences(default="always", never=[slixmpp.JID(b)])
+    bob.text(a, tag + " unkept")
+    await get(alice.inbox, "bob's text", says(tag + " unkept"))
+    got = bodies([r async for r in alice["xep_0313"].iterate(with_jid=b, rsm={"max": 50})])
+    assert got[-12:] == want, got
+    await alice["xep_0441"].set_preferences(default="always")
+    await alice.logout()
+    await bob.logout()
+
+
 async def main():
     with open(sys.argv[2], encoding="utf-8") as f:
         cfg = json.load(f)
