@@ -143,6 +143,50 @@ func TestProfanity(t *testing.T) {
 	t.Logf("peer: %s", strings.ToLower(strings.ReplaceAll(strings.SplitN(string(out), "\n", 2)[0], ", version", "")))
 }
 
+// TestProfanityRoom makes a room with the terminal client and talks in it with
+// another one.
+func TestProfanityRoom(t *testing.T) {
+	needPeer(t, "profanity", "profanity")
+	needPeer(t, "tmux", "tmux")
+	needPeer(t, "openssl", "openssl")
+	d := startDemo(t)
+	people := map[string]*terminal{}
+	for _, name := range []string{"alice", "bob"} {
+		home := t.TempDir()
+		x := newTerminal(t, []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_DATA_HOME=" + home, "LC_ALL=C.UTF-8", "TERM=xterm-256color"}, "profanity")
+		x.see("Profanity")
+		x.typeLine("/tls certpath set " + certFolder(t, d.CA))
+		x.see("Certificate path set")
+		x.typeLine(fmt.Sprintf("/connect %s@%s server %s port %s tls force", name, d.Domain, host(d.C2S), portOf(d.C2S)))
+		x.see("Enter password")
+		x.typeLine(d.password(name))
+		x.see("logged in successfully")
+		people[name] = x
+	}
+	a, b := people["alice"], people["bob"]
+	room := "pumps@conference." + d.Domain
+	a.typeLine("/presence room all")
+	a.typeLine("/join " + room + " nick al")
+	a.see("locked")
+	a.typeLine("/room accept")
+	a.see("unlocked")
+	b.typeLine("/join " + room + " nick bo")
+	a.see("bo has joined")
+	a.typeLine("Pump 3 runs dry")
+	b.see("Pump 3 runs dry")
+	b.typeLine("On my way")
+	a.see("On my way")
+	a.typeLine("/subject set Pump trouble")
+	b.see("Pump trouble")
+	b.typeLine("/nick robert")
+	a.see("bo is now known as robert")
+	a.typeLine("/kick robert enough")
+	b.see("Kicked from " + room + " by al, reason: enough")
+	for _, x := range people {
+		x.typeLine("/quit")
+	}
+}
+
 // TestGoSendxmpp sends one message with the command line tool that admins'
 // scripts use, trusting the CA file and nothing else.
 func TestGoSendxmpp(t *testing.T) {
