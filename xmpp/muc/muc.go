@@ -315,7 +315,7 @@ func ParseJoin(st *stanza.Stanza) (j Join, ok bool) {
 	if n := number("seconds"); n >= 0 {
 		j.History.Within = time.Duration(n) * time.Second
 	}
-	if t, err := time.Parse(time.RFC3339, h.Attr("since")); err == nil { // XEP-0082
+	if t, err := time.Parse(time.RFC3339, h.Attr("since")); err == nil && t.UTC().Year() > 0 && t.UTC().Year() < 10000 { // XEP-0082
 		j.History.Since = t
 	}
 	return j, true

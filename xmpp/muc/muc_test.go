@@ -98,3 +98,28 @@ func TestItems(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// FuzzRead: nothing that comes in does harm, and what is written is read again
+// as it was.
+func FuzzRead(f *testing.F) {
+	f.Add("<x xmlns='http://jabber.org/protocol/muc'><password>p</password><history seconds='1' maxchars='-2' since='2026-03-01T12:00:00+01:00'/></x>")
+	f.Add("<x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='owner' role='none' jid='a@b' nick='&#10;'><actor nick='x'/></item><status code='110'/><destroy jid='@'/></x>")
+	f.Fuzz(func(t *testing.T, inner string) {
+		st, err := stanza.Parse("<presence>" + inner + "</presence>")
+		if err != nil {
+			return
+		}
+		if u, ok := muc.ParseUser(st); ok {
+			out := u.XML()
+			if again, ok := muc.ParseUser(presence(out)); !ok || again.XML() != out {
+				t.Fatalf("%s\n%s", out, again.XML())
+			}
+		}
+		if j, ok := muc.ParseJoin(st); ok {
+			out := j.XML()
+			if again, ok := muc.ParseJoin(presence(out)); !ok || again.XML() != out {
+				t.Fatalf("%s\n%s", out, again.XML())
+			}
+		}
+	})
+}
