@@ -222,3 +222,56 @@ func BenchmarkPage50of10000(b *testing.B) {
 		})
 	}
 }
+
+// checkArchive reads alice's archive page by page and holds it against what
+// was acknowledged to her: nothing is missing, nothing is there twice.
+func checkArchive(t *testing.T, s *smsBox, ca string, acked []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	alice := dialClient(t, s.addr(t, "XMPP"), ca, "office.localhost", "alice", "correct horse")
+	defer alice.Close()
+	bodies := map[string]string{} // by id
+	after, pages := "", 0
+	for complete := false; !complete; pages++ {
+		page := "<max>50</max>"
+		if after != "" {
+			page += "<after>" + after + "</after>"
+		}
+		id := fmt.Sprint("page", pages)
+		if err := alice.Send("<iq type='set' id='" + id + "'><query xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'>" + page + "</set></query></iq>"); err != nil {
+			t.Fatal(err)
+		}
+		fin, err := alice.Expect(ctx, func(st *stanza.Stanza) bool {
+			if e, ok := st.Child(archive.Space, "result"); ok {
+				if f := e.Child("urn:xmpp:forward:0", "forwarded"); f != nil {
+					bodies[e.Attr("id")] = f.Child("jabber:client", "message").ChildText("", "body")
+				}
+			}
+			return st.Kind == stanza.IQ && st.ID == id
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		el, _ := fin.Child(archive.Space, "fin")
+		complete = el.Attr("complete") == "true"
+		if set := el.Child(rsm.Space, "set"); set != nil {
+			after = set.ChildText("", "last")
+		}
+		if after == "" {
+			t.Fatalf("a page says %s", fin)
+		}
+	}
+	times := map[string]int{}
+	for _, body := range bodies {
+		times[body]++
+	}
+	lost := 0
+	for _, text := range acked {
+		if times[text] != 1 {
+			lost++
+			t.Errorf("%s is in the archive %d times", text, times[text])
+		}
+	}
+	t.Logf("%d messages in %d pages of the archive, %d wrong", len(bodies), pages, lost)
+}

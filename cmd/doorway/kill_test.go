@@ -127,6 +127,7 @@ func TestKill(t *testing.T) {
 	if len(acked) < 300 {
 		t.Errorf("only %d messages were acknowledged; this test proves too little", len(acked))
 	}
+	checkArchive(t, s, ca, acked)
 	checkOffline(t, s, ca, acked)
 	checkTexts(t, s, acked)
 	checkInbound(t, s, ca, inbound)
