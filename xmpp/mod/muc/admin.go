@@ -13,6 +13,9 @@ import (
 // maxItems is how many changes one request may ask for.
 const maxItems = 200
 
+// maxListed is how many people may be on a room's lists.
+const maxListed = 5000
+
 func forbidden(text string) error { return stanza.NewError(stanza.Forbidden, text) }
 
 // asker is who sends a request: an occupant, or somebody on the room's lists.
@@ -168,6 +171,9 @@ func (r *room) check(a asker, items []muc.Asked) (*delta, error) {
 			}
 			wrong.WriteString(items[i].XML)
 		}
+	}
+	if first == nil && len(r.users)+len(d.users) > maxListed {
+		first = stanza.NewError(stanza.ResourceConstraint, "The lists of this room are full; take somebody off them first.")
 	}
 	if first == nil && r.owners(nil) > 0 && r.owners(d.users) == 0 {
 		first = stanza.NewError(stanza.Conflict, "A room must keep at least one owner.")

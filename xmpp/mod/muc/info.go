@@ -10,6 +10,7 @@ import (
 	"doorway/xmpp/form"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
+	"doorway/xmpp/rsm"
 	"doorway/xmpp/stanza"
 	"doorway/xmpp/xmlstream"
 )
@@ -27,17 +28,64 @@ func (m *Module) service(ctx context.Context, st *stanza.Stanza) (xmpp.Verdict, 
 	if q.Attr("node") != "" {
 		return xmpp.Pass, nil
 	}
+	ask, err := rsm.Of(&q)
+	if err != nil {
+		return xmpp.Done, err
+	}
 	list, err := m.list(st.From.Bare())
+	if err != nil {
+		return xmpp.Done, err
+	}
+	page, from, err := cut(list, ask)
 	if err != nil {
 		return xmpp.Done, err
 	}
 	var w xmlstream.Writer
 	w.Start(nsItems, "query")
-	for _, x := range list {
+	for _, x := range page {
 		w.Start("", "item", "jid", x.name.String(), "name", x.title).End()
+	}
+	if len(page) < len(list) || q.Child(rsm.Space, "set") != nil {
+		set := rsm.Result{Index: from, Count: len(list)}
+		if n := len(page); n > 0 {
+			set.First, set.Last = page[0].name.String(), page[n-1].name.String()
+		}
+		w.Raw(set.XML())
 	}
 	m.host.Send(ctx, st.Reply(w.String()), nil)
 	return xmpp.Done, nil
+}
+
+// pageSize is how many rooms one answer lists at most (XEP-0045 §6.3).
+const pageSize = 500
+
+// cut is the part of the list that is asked for, and where it begins.
+func cut(list []listed, ask rsm.Request) (page []listed, from int, err error) {
+	find := func(id string) int {
+		i, ok := slices.BinarySearchFunc(list, id, func(x listed, id string) int { return strings.Compare(x.name.String(), id) })
+		if !ok {
+			err = stanza.NewError(stanza.ItemNotFound, "There is no such place in the list of rooms.")
+		}
+		return i
+	}
+	lo, hi := 0, len(list)
+	if ask.After != "" {
+		lo = find(ask.After) + 1
+	}
+	if ask.Before != "" {
+		hi = find(ask.Before)
+	}
+	if err != nil || lo > hi {
+		return nil, 0, err
+	}
+	if n := ask.Limit(pageSize); hi-lo > n {
+		if ask.Backward {
+			lo = hi - n
+		} else {
+			hi = lo + n
+		}
+	}
+	return list[lo:hi], lo, nil
 }
 
 type listed struct {

@@ -3,6 +3,7 @@ package muc
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
@@ -127,6 +128,9 @@ func (r *room) rename(s *seat, st *stanza.Stanza) error {
 // mayTake reports whether a person may use a nick: not in use by another
 // person, not registered by one, and the own one where nicks are locked.
 func (r *room) mayTake(nick string, bare jid.JID) error {
+	if strings.TrimSpace(nick) == "" {
+		return stanza.NewError(stanza.NotAcceptable, "A nickname must be visible; choose another one.")
+	}
 	if r.conf.LockNicks {
 		if own := r.users[bare].Nick; own != "" && own != nick {
 			return stanza.NewError(stanza.NotAcceptable, "In this room you must use the nickname you have registered: "+own)

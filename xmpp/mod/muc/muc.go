@@ -15,8 +15,7 @@
 // refused, so that clients notice that they have fallen out; a destroyed
 // persistent room stays gone for 30 days; registering a nick makes a member.
 //
-// Left out: paging of the room list, archive queries and moderation of
-// messages. The package starts no goroutine.
+// Left out: archive queries and moderation of messages. The package starts no goroutine.
 package muc
 
 import (

@@ -449,6 +449,50 @@ func TestDisco(t *testing.T) {
 	}
 }
 
+// TestPages: a long list of rooms comes in pages.
+func TestPages(t *testing.T) {
+	o := open(t, nil)
+	a := o.person("alice")
+	for _, n := range []string{"a", "b", "c", "d", "e"} {
+		a.Say("<presence to='" + n + "@" + service + "/alice'>" + join + "</presence>")
+		a.Ask("set", n+"@"+service, submit())
+	}
+	for _, c := range []struct{ set, want string }{
+		{"", "abcde"},
+		{"<max>2</max>", "ab index='0'"},
+		{"<max>2</max><after>b@" + service + "</after>", "cd index='2'"},
+		{"<max>2</max><before/>", "de index='3'"},
+		{"<max>2</max><before>d@" + service + "</before>", "bc index='1'"},
+		{"<max>0</max>", ""},
+		{"<max>2</max><after>x@" + service + "</after>", "item-not-found"},
+		{"<max>x</max>", "bad-request"},
+	} {
+		set := c.set
+		if set != "" {
+			set = "<set xmlns='http://jabber.org/protocol/rsm'>" + set + "</set>"
+		}
+		got := a.Ask("get", service, "<query xmlns='http://jabber.org/protocol/disco#items'>"+set+"</query>")
+		if strings.HasPrefix(got, "<") {
+			items := got
+			got = ""
+			for l := range strings.SplitSeq(items, "<item jid='") {
+				if strings.Contains(l, "' name=") {
+					got += l[:1]
+				}
+			}
+			if _, rest, ok := strings.Cut(items, "index='"); ok {
+				got += " index='" + rest[:2]
+			}
+			if c.set != "" && !strings.Contains(items, "<count>5</count>") {
+				t.Errorf("%s: no count in %s", c.set, items)
+			}
+		}
+		if condition(strings.ReplaceAll(got, " ", "_")) != strings.ReplaceAll(c.want, " ", "_") {
+			t.Errorf("%s: %s, want %s", c.set, got, c.want)
+		}
+	}
+}
+
 // TestGhosts: who cannot be reached any more is taken out.
 func TestGhosts(t *testing.T) {
 	o := open(t, nil)

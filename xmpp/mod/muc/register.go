@@ -103,6 +103,9 @@ func (r *room) registrable(f *form.Form, bare jid.JID) (string, error) {
 		return "", stanza.NewError(stanza.BadRequest, "This cannot be a nickname.")
 	}
 	nick := strings.Clone(at.Resource())
+	if _, known := r.users[bare]; !known && len(r.users) >= maxListed {
+		return "", stanza.NewError(stanza.ResourceConstraint, "This room registers no more nicknames.")
+	}
 	if owner, ok := r.registered(nick); ok && owner != bare {
 		return "", stanza.NewError(stanza.Conflict, "This nickname is registered by somebody else.")
 	}
