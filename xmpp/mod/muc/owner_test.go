@@ -449,6 +449,36 @@ func TestDisco(t *testing.T) {
 	}
 }
 
+// TestBrokenDisk: a room that cannot be read keeps nobody from entering later.
+func TestBrokenDisk(t *testing.T) {
+	store := routertest.NewStore()
+	o := open(t, store)
+	a := o.found("persistentroom=1", "membersonly=1")
+	set(a, "jid=bob@office.example affiliation=member")
+	a.Leave()
+	b := o.person("bob")
+	store.Break(errors.New("bad sector"))
+	b.Say("<presence to='" + hall + "/bob'>" + join + "</presence>")
+	b.Want("broken", "error presence bob: internal-server-error")
+	store.Break(nil)
+	b.Say("<presence to='" + hall + "/bob'>" + join + "</presence>")
+	b.Want("well again", "bob member/participant bob@office.example/desk 110", "subject hall:")
+	b.Leave()
+	store.Put("room_users", hall+"\x00dave@office.example", "junk")
+	b = o.person("bob")
+	b.Say("<presence to='" + hall + "/bob'>" + join + "</presence>")
+	b.Want("better no room than one that forgot a ban", "error presence bob: internal-server-error")
+}
+
+// TestShutdown: a service that stops says so.
+func TestShutdown(t *testing.T) {
+	o := open(t, nil)
+	a := o.found()
+	stop := o.Go(o.m.Run)
+	stop()
+	a.Want("stops", "unavailable alice owner/none alice@office.example/desk 110 332")
+}
+
 // TestPages: a long list of rooms comes in pages.
 func TestPages(t *testing.T) {
 	o := open(t, nil)

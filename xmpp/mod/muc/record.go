@@ -57,6 +57,7 @@ type subject struct {
 	Inner string    `json:"inner"` // the <subject/> elements as they were written
 	Text  string    `json:"text"`
 	Nick  string    `json:"nick"`
+	By    string    `json:"by"` // the XEP-0421 element of who said so
 	At    time.Time `json:"at"`
 }
 

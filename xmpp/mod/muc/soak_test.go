@@ -29,6 +29,10 @@ func TestSoak(t *testing.T) {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(uint64(i), 1))
 			for n := range 150 {
+				if rnd.IntN(30) == 0 { // without a word, and back
+					c.Leave()
+					c = o.person(fmt.Sprintf("u%d/%d", i, n))
+				}
 				room := rooms[rnd.IntN(3)]
 				at := fmt.Sprintf("%s/n%d", room, i)
 				switch rnd.IntN(7) {

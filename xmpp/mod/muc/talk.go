@@ -134,7 +134,7 @@ func (r *room) setSubject(s *seat, d *xmpp.Delivery) error {
 			inner.WriteString(els[i].XML())
 		}
 	}
-	r.subject = subject{V: 1, Inner: inner.String(), Text: strings.Clone(first.Text), Nick: s.occ.nick, At: r.m.conf.Now().UTC()}
+	r.subject = subject{V: 1, Inner: inner.String(), Text: strings.Clone(first.Text), Nick: s.occ.nick, By: s.occ.id, At: r.m.conf.Now().UTC()}
 	if r.conf.Persistent && !r.locked() {
 		r.m.table.Later(map[string]any{subjectKey(r.jid): r.subjectRow()}, d.Await())
 	}
@@ -154,7 +154,7 @@ func (r *room) subjectMessage() *stanza.Stanza {
 	if err != nil {
 		from = r.jid
 	}
-	return stanza.New(stanza.Message, "groupchat", "", from, jid.JID{}, r.subject.Inner+delayXML(r.jid, r.subject.At))
+	return stanza.New(stanza.Message, "groupchat", "", from, jid.JID{}, r.subject.Inner+r.subject.By+delayXML(r.jid, r.subject.At))
 }
 
 // whisper passes a private message on (XEP-0045 §7.5).

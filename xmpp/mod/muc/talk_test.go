@@ -116,6 +116,11 @@ func TestSubject(t *testing.T) {
 	if last := got[len(got)-1]; last != "subject bob: mine (late)" {
 		t.Errorf("at entry: %q", got)
 	}
+	c.Say("<presence to='" + hall + "/carol'>" + join + "</presence>")
+	all := c.Take()
+	if st := all[len(all)-1]; strings.Count(st.Inner(), "occupant-id:0") != 1 {
+		t.Errorf("whose subject it is: %s", st)
+	}
 	b.Say("<presence type='unavailable' to='"+hall+"/bob'/>", "<presence to='"+hall+"/bob'>"+join+"</presence>")
 	b.Take()
 	say(b, "I am a visitor again")
