@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -210,6 +211,9 @@ func (s *server) doors() []door {
 
 // run opens the listeners, serves until ctx ends, and stops in order.
 func (s *server) run(ctx context.Context) (err error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(c2s.GCPercent)
+	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	notify := supervise.Notifier{Log: s.log}
 	for _, d := range s.doors() {

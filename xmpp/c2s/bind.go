@@ -3,6 +3,7 @@ package c2s
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"doorway/xmpp"
@@ -63,12 +64,7 @@ func (n *negotiation) bind(b *batch, t *xmlstream.Token) (done bool, err error) 
 	case iq.Type != string(stanza.Set) || iq.ID == "":
 		return false, n.answer(iq.ErrorReply(stanza.NewError(stanza.BadRequest, "")))
 	}
-	resource := ""
-	if el, ok := iq.Child(nsBind, "bind"); ok {
-		if r := el.Child(nsBind, "resource"); r != nil {
-			resource = r.Text
-		}
-	}
+	resource := wishedResource(iq)
 	b.begin()
 	s, err := n.srv.cfg.Router.Bind(b, n.account, resource, n.conn)
 	for errors.As(err, &fault) && fault.Condition == stanza.ResourceConstraint && n.srv.makeRoom(b, n.account) {
@@ -100,6 +96,22 @@ func (n *negotiation) bind(b *batch, t *xmlstream.Token) (done bool, err error) 
 		_ = n.link.SetReadDeadline(time.Time{}) // ignored: reading fails then
 	}
 	return true, nil
+}
+
+// wishedResource is the resource a client asks for, "" when it leaves that to
+// us. The usual spelling is read without making a tree of it.
+func wishedResource(iq *stanza.Stanza) string {
+	if _, rest, ok := strings.Cut(iq.Inner(), "<resource>"); ok {
+		if r, _, ok := strings.Cut(rest, "</resource>"); ok && !strings.ContainsAny(r, "<&") {
+			return r
+		}
+	}
+	if el, ok := iq.Child(nsBind, "bind"); ok {
+		if r := el.Child(nsBind, "resource"); r != nil {
+			return r.Text
+		}
+	}
+	return ""
 }
 
 // answer sends a stanza while negotiation alone writes.

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -50,6 +51,9 @@ type ready struct{ Plain, Direct, Bare, Cert string }
 func childMain() error {
 	if err := manyFiles(); err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" { // as cmd/doorway does
+		debug.SetGCPercent(GCPercent)
 	}
 	p, err := newPeople()
 	if err != nil {
