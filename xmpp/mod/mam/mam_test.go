@@ -6,8 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"doorway/xmpp/archive"
 	"doorway/xmpp/jid"
+	"doorway/xmpp/mod/mam"
+	"doorway/xmpp/router"
 	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
@@ -299,6 +303,43 @@ func TestPurge(t *testing.T) {
 	for _, r := range h.Store.Rows() {
 		if strings.HasPrefix(r, "archive") && !strings.Contains(r, " size ") {
 			t.Errorf("left: %s", r)
+		}
+	}
+}
+
+// TestOff: without an archive nothing is kept, what was kept goes, and clients
+// are told that there is none.
+func TestOff(t *testing.T) {
+	h := open(t, nil)
+	a, b := h.Login(alice+"/desk", "<presence/>"), h.Login(bob+"/desk", "<presence/>")
+	h.fill(a, b)
+	kept := archive.New(archive.Config{Age: 1})
+	m := mam.New(mam.Config{Archive: kept, Off: true})
+	off := routertest.Open(t, router.Config{Store: h.Store}, routertest.Available(), m)
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := off.Go(func(context.Context) error { return m.Run(ctx) })
+	defer stop()
+	defer cancel()
+	a, b = off.Login(alice+"/desk", "<presence/>"), off.Login(bob+"/desk", "<presence/>")
+	a.Say("<message type='chat' to='" + bob + "'><body>x</body></message>")
+	if got := b.One(); len(stanzaIDs(got)) != 0 {
+		t.Errorf("bob got %s", got)
+	}
+	if got := a.Ask("set", "", "<query xmlns='urn:xmpp:mam:2'/>"); got != "service-unavailable" {
+		t.Errorf("a query: %s", got)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(10 * time.Second); ; {
+		if _, _, any, err := kept.Ends(jid.MustParse(alice)); err != nil {
+			t.Fatal(err)
+		} else if !any {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("the old messages stay")
 		}
 	}
 }
