@@ -71,6 +71,12 @@ func (w *Watchdog) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	// What is probed starts at this moment, too.
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(min(every, settleIn)):
+	}
 	last := ""
 	for {
 		if w.round(ctx, every) && limit > 0 {
@@ -89,6 +95,9 @@ func (w *Watchdog) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// settleIn is how long after the start the first probes are asked.
+const settleIn = time.Second
 
 // round asks every probe and reports whether all of them answered well.
 func (w *Watchdog) round(ctx context.Context, limit time.Duration) bool {

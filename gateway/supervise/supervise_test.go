@@ -160,3 +160,29 @@ func TestWatchdogIsHonest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPartThatStartsAtThisMomentIsNotSick: the watchdog starts together with
+// what it asks, and said of a modem that it was not running.
+func TestPartThatStartsAtThisMomentIsNotSick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		started := time.Now()
+		h := health.New(time.Now)
+		asked := 0
+		w := &Watchdog{Notify: Notifier{quiet()}, Health: h, Log: quiet(), Probes: []Probe{{"modem", func(context.Context) error {
+			if asked++; time.Since(started) < 100*time.Millisecond {
+				return errors.New("not running")
+			}
+			return nil
+		}}}}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		ever := make(chan []health.Finding, 1)
+		time.AfterFunc(50*time.Millisecond, func() { ever <- h.List() })
+		if err := w.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if list := append(<-ever, h.List()...); len(list) > 0 || asked == 0 {
+			t.Errorf("asked %d times, findings %+v", asked, list)
+		}
+	})
+}
