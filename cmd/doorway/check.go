@@ -81,6 +81,7 @@ func describe(w io.Writer, c *config.Config) {
 		fmt.Fprintf(w, "  modem      %s on %s (%s)\n", m.Name, m.Device, there)
 	}
 	fmt.Fprintf(w, "  SMS        phones are NUMBER@%s\n", c.SMSDomain())
+	fmt.Fprintf(w, "  rooms      are NAME@%s\n", c.MUCDomain())
 	for _, s := range specs(newModules(c).list) {
 		fmt.Fprintf(w, "  serves     %-16s %s\n", strings.TrimSpace(s.Doc+" "+s.Version), s.Title)
 	}

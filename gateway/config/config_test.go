@@ -18,6 +18,9 @@ func TestDefaults(t *testing.T) {
 	if got := c.SMSDomain(); got != "sms.office.example" {
 		t.Errorf("sms domain %q", got)
 	}
+	if got := c.MUCDomain(); got != "conference.office.example" {
+		t.Errorf("domain of rooms %q", got)
+	}
 	if !c.XMPP.RequireTLS || c.XMPP.Listen[0] != "0.0.0.0:5222" || c.XMPP.ListenTLS[0] != "0.0.0.0:5223" {
 		t.Errorf("listeners %+v", c.XMPP)
 	}
@@ -57,6 +60,8 @@ func TestFaults(t *testing.T) {
 		{"host", minimal + "[xmpp]\nlisten = [\"box:5222\"]\n", "must be an IP address"},
 		{"twice", minimal + "[xmpp]\nlisten = [\"0.0.0.0:5222\", \"0.0.0.0:5222\"]\n", "is listed twice"},
 		{"same address, two listeners", minimal + "[xmpp]\nlisten = [\"0.0.0.0:5222\"]\nlisten_tls = [\"0.0.0.0:5222\"]\n", "f.toml:5: 0.0.0.0:5222 is already in xmpp.listen"},
+		{"rooms on the own domain", minimal + "[muc]\ndomain = \"office.example\"\n", "f.toml:4: \"office.example\" is taken by something else"},
+		{"rooms beside phones", minimal + "[muc]\ndomain = \"sms\"\n", "f.toml:4: \"sms.office.example\" is taken by something else"},
 		{"number for text", minimal + "[sms]\ncountry = 49\n", "f.toml:4: sms.country has the wrong kind of value: write it in quotes"},
 		{"text for yes or no", minimal + "[xmpp]\nrequire_tls = \"yes\"\n", "f.toml:4: xmpp.require_tls has the wrong kind of value: write true or false"},
 		{"text for number", minimal + "[sms]\nmax_parts = \"6\"\n", "f.toml:4: sms.max_parts has the wrong kind of value: write a number"},
@@ -140,6 +145,17 @@ func TestPINFile(t *testing.T) {
 	}
 	if c.Modems[0].PIN() != "1234" || c.Modems[0].Name != "gsm0" || c.Modems[0].Baud != 115200 {
 		t.Errorf("modem %+v", c.Modems[0])
+	}
+}
+
+// TestRooms: the section is served, so that it is no cause for a warning.
+func TestRooms(t *testing.T) {
+	c, err := Parse("f.toml", []byte(minimal+"admins = [\"alice@office.example\"]\n[muc]\ndomain = \"rooms\"\n[upload]\ndomain = \"upload\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.MUCDomain() != "rooms.office.example" || len(c.Warnings) != 1 || c.Warnings[0].Line != 6 {
+		t.Errorf("%s, warnings %v", c.MUCDomain(), c.Warnings)
 	}
 }
 

@@ -44,10 +44,9 @@ type Config struct {
 
 // Module is the service. Safe for concurrent use after Load.
 type Module struct {
-	conf   Config
-	domain jid.JID
-	host   xmpp.Host
-	log    *slog.Logger
+	conf Config
+	host xmpp.Host
+	log  *slog.Logger
 
 	table, users, history xmpp.Table
 
@@ -104,7 +103,7 @@ func (m *Module) Load(h xmpp.Host) error {
 	if err != nil {
 		return fmt.Errorf("domain of rooms: %w", err)
 	}
-	m.domain = j
+	m.conf.Domain = j.String() // canonical
 	if m.conf.Create == nil {
 		m.conf.Create = h.Exists
 	}
