@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,10 +11,11 @@ import (
 	"doorway/xmpp/stanza"
 )
 
-// Bounds of a page. The receiving stream's queue holds a few of the largest.
+// Bounds of a page. A client may ask for several at once, one for each chat;
+// the queue of a stream (1 MiB) holds a dozen of the largest.
 const (
 	MaxPage   = 250
-	pageBytes = 192 << 10
+	pageBytes = 64 << 10
 )
 
 // Query asks for a page of an archive. The zero value with Page.Max -1 asks
@@ -72,7 +74,7 @@ func (a *Archive) Page(owner jid.JID, q Query) (*Page, error) {
 	size := 0
 	for _, id := range ids {
 		m, err := a.body(id)
-		if err == ErrNotFound {
+		if errors.Is(err, ErrNotFound) {
 			continue // it went just now
 		}
 		if err != nil {
@@ -249,6 +251,16 @@ func (w *window) count() (*Page, error) {
 
 // Ends are the first and the last message of an archive; ok false when there are none.
 func (a *Archive) Ends(owner jid.JID) (first, last Message, ok bool, err error) {
+	for range 3 {
+		// The oldest may go between the look at the index and the one at the body.
+		if first, last, ok, err = a.ends(owner); !errors.Is(err, ErrNotFound) {
+			break
+		}
+	}
+	return first, last, ok, err
+}
+
+func (a *Archive) ends(owner jid.JID) (first, last Message, ok bool, err error) {
 	w := window{a: a, owner: owner, to: ^ID(0)}
 	for backward, m := range map[bool]*Message{false: &first, true: &last} {
 		ids, _, err := w.list(1, backward)

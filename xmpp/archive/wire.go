@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"errors"
 	"time"
 
 	"doorway/xmpp/form"
@@ -55,7 +54,7 @@ func Form() string {
 // Metadata is the answer to <metadata/> (XEP-0313 §5).
 func (a *Archive) Metadata(owner jid.JID) (string, error) {
 	first, last, ok, err := a.Ends(owner)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil {
 		return "", err
 	}
 	var w xmlstream.Writer

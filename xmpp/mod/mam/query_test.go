@@ -89,7 +89,7 @@ func TestPageBounds(t *testing.T) {
 	if f := h.query(a, ""); len(f.ids) != 250 || f.complete {
 		t.Errorf("%d results, complete %v", len(f.ids), f.complete)
 	}
-	large := strings.Repeat("x", 80<<10)
+	large := strings.Repeat("x", 30<<10)
 	for range 5 {
 		a.Say("<message type='chat' to='" + phone + "'><body>" + large + "</body></message>")
 	}
