@@ -89,8 +89,8 @@ func (h *archiveHouse) senders(t testing.TB, n int) []*sender {
 }
 
 // say sends one message, waits for its acknowledgement and returns how long
-// the message and the acknowledgement took.
-func (s *sender) say(t testing.TB) (there, acked time.Duration) {
+// the message took.
+func (s *sender) say(t testing.TB) (there time.Duration) {
 	start := time.Now()
 	if err := s.session.Handle(context.Background(), s.xml); err != nil {
 		t.Error(err)
@@ -98,29 +98,22 @@ func (s *sender) say(t testing.TB) (there, acked time.Duration) {
 	<-s.arrived
 	there = time.Since(start)
 	<-s.stream.acked
-	return there, time.Since(start)
+	return there
 }
 
 // TestArchiveSharesCommits: 50 who write at the same time share the waiting
-// for the disk, and their messages do not wait for it.
+// for the disk. That their messages do not wait for it is shown in mod/mam.
 func TestArchiveSharesCommits(t *testing.T) {
 	h := openArchive(t)
 	senders := h.senders(t, 50)
 	senders[0].say(t)
 	before := h.store.Stats().Commits
 	const each = 6
-	var mu sync.Mutex // guards slow
-	var slow int
 	var wg sync.WaitGroup
 	for _, s := range senders {
 		wg.Go(func() {
 			for range each {
-				there, acked := s.say(t)
-				mu.Lock()
-				if there > acked/2 {
-					slow++
-				}
-				mu.Unlock()
+				s.say(t)
 			}
 		})
 	}
@@ -130,9 +123,6 @@ func TestArchiveSharesCommits(t *testing.T) {
 	t.Logf("%d messages in %d commits", messages, commits)
 	if messages < 20*commits {
 		t.Errorf("%d messages took %d commits", messages, commits)
-	}
-	if slow > len(senders)*each/10 {
-		t.Errorf("%d of %d messages waited for the disk", slow, messages)
 	}
 	for i := range senders {
 		for _, who := range []string{"sender", "reader"} {
@@ -164,8 +154,7 @@ func BenchmarkArchivePut50(b *testing.B) {
 		wg.Go(func() {
 			var sum time.Duration
 			for n := i; n < b.N; n += len(senders) {
-				there, _ := s.say(b)
-				sum += there
+				sum += s.say(b)
 			}
 			mu.Lock()
 			delay += sum
