@@ -33,20 +33,26 @@ func plays(t *testing.T) []*xmpptest.Play {
 			t.Fatal(err)
 		}
 		name := filepath.Base(filepath.Dir(file)) + "/" + strings.TrimSuffix(filepath.Base(file), ".play")
-		p, err := xmpptest.ParsePlay(name, string(text))
+		ps, err := xmpptest.ParsePlays(name, string(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, p)
+		all = append(all, ps...)
 	}
 	return all
 }
 
-// perform runs the plays side by side, each with people of its own.
-func perform(t *testing.T, stage *xmpptest.Stage, all []*xmpptest.Play) {
+// perform runs the plays side by side, each with people of its own; those that
+// stop the server have one of their own.
+func perform(t *testing.T, start func(*testing.T) *xmpptest.Stage, all []*xmpptest.Play) {
+	shared := start(t)
 	for i, p := range all {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
+			stage := shared
+			if p.Stops() {
+				stage = start(t)
+			}
 			if err := p.Run(t.Context(), stage, fmt.Sprintf("p%d", i)); err != nil {
 				t.Errorf("%s (%s)\n%v", p.Title, p.Section, err)
 			}
@@ -64,13 +70,13 @@ func playBox(t *testing.T) *xmpptest.Stage {
 			var u control.User
 			return control.Call(ctx, b.dir, "user.add", control.UserAdd{Local: user, Password: password}, &u)
 		},
+		Stop: func() error { return b.cmd.Process.Signal(syscall.SIGTERM) },
 	}
 }
 
 // TestPlays runs every play against the program.
 func TestPlays(t *testing.T) {
-	all := plays(t)
-	perform(t, playBox(t), all)
+	perform(t, playBox, plays(t))
 }
 
 // TestPlaysFail: a play that expects what does not happen fails and names the line.
@@ -114,7 +120,6 @@ func TestPlaysProsody(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := plays(t)
-	stage := startProsody(t)
 	t.Logf("peer: prosody %s", version)
 	var both []*xmpptest.Play
 	for _, p := range all {
@@ -125,7 +130,7 @@ func TestPlaysProsody(t *testing.T) {
 	if len(both) < len(all)/2 {
 		t.Errorf("only %d of %d plays are for both servers", len(both), len(all))
 	}
-	perform(t, stage, both)
+	perform(t, startProsody, both)
 }
 
 // startProsody runs Prosody on loopback with a folder of its own.
@@ -168,7 +173,8 @@ interfaces = { "127.0.0.1" }
 c2s_ports = { %d }
 c2s_direct_tls_ports = {}
 s2s_ports = {}
-modules_enabled = { "roster", "saslauth", "disco", "ping", "presence", "message", "iq", "smacks" }
+modules_enabled = { "roster", "saslauth", "disco", "ping", "presence", "message", "iq", "smacks",
+	"carbons", "blocklist", "vcard", "private", "lastactivity", "csi", "csi_simple" }
 modules_disabled = { "s2s", "tls" }
 authentication = "internal_plain"
 allow_unencrypted_plain_auth = true
@@ -222,9 +228,10 @@ Component %q "muc"
 		return nil
 	}
 	return &xmpptest.Stage{
-		Addr: addr, Domain: domain,
+		Addr: addr, Domain: domain, Other: true,
 		Account: func(_ context.Context, user, password string) error {
 			return os.WriteFile(filepath.Join(accounts, user+".dat"), fmt.Appendf(nil, "return { [\"password\"] = %q; };\n", password), 0o600)
 		},
+		Stop: func() error { return cmd.Process.Signal(syscall.SIGTERM) },
 	}
 }

@@ -21,8 +21,11 @@ import (
 type Stage struct {
 	Addr   string // host:port, plain text allowed
 	Domain string
+	Other  bool // not doorway
 	// Account makes an account.
 	Account func(ctx context.Context, user, password string) error
+	// Stop tells the server to end, and does not wait.
+	Stop func() error
 	// Patience is how long a step may wait; 0 means 10 s.
 	Patience time.Duration
 }
@@ -33,6 +36,7 @@ type performance struct {
 	stage  *Stage
 	suffix string // makes the people of this run others than those of any other
 	actors map[string]*actor
+	kept   map[string]string // what patterns have kept
 }
 
 // actor is a client on stage: a Client, or a Raw before that.
@@ -49,7 +53,7 @@ const playPassword = "correct horse"
 // Run performs the play with accounts of its own, whose names end in suffix.
 // The error names the line and tells what has come instead.
 func (p *Play) Run(ctx context.Context, stage *Stage, suffix string) error {
-	x := &performance{Play: p, stage: stage, suffix: suffix, actors: map[string]*actor{}}
+	x := &performance{Play: p, stage: stage, suffix: suffix, actors: map[string]*actor{}, kept: map[string]string{}}
 	defer func() {
 		for _, a := range x.actors {
 			a.close()
@@ -60,12 +64,15 @@ func (p *Play) Run(ctx context.Context, stage *Stage, suffix string) error {
 			return fmt.Errorf("account %s: %w", person, err)
 		}
 	}
-	for _, f := range p.friends {
-		if err := x.befriend(ctx, f[0], f[1]); err != nil {
-			return fmt.Errorf("%s and %s become friends: %w", f[0], f[1], err)
+	for _, f := range p.standing {
+		if err := x.relate(ctx, f[0], f[1], f[2]); err != nil {
+			return fmt.Errorf("%s gets the state %s with %s: %w", f[0], f[1], f[2], err)
 		}
 	}
 	for _, s := range p.steps {
+		if s.ours && stage.Other {
+			continue
+		}
 		if err := x.step(ctx, s); err != nil {
 			return fmt.Errorf("%s.play:%d: %s %s %s: %w", p.Name, s.line, s.client, s.verb, s.arg, err)
 		}
@@ -110,6 +117,7 @@ func (x *performance) say(text string) string {
 		}
 		return s
 	})
+	text = captured.ReplaceAllStringFunc(text, func(s string) string { return xmlstream.Escaped(x.kept[s[2:len(s)-1]]) })
 	return encoded.ReplaceAllStringFunc(text, func(s string) string {
 		return base64.StdEncoding.EncodeToString([]byte(s[len("b64[") : len(s)-1]))
 	})
@@ -122,6 +130,13 @@ func (x *performance) step(ctx context.Context, s step) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if s.verb == serverStops {
+		x.settleOthers(ctx, nil)
+		if x.stage.Stop == nil {
+			return errors.New("this server cannot be stopped")
+		}
+		return x.stage.Stop()
+	}
 	a := x.actors[s.client]
 	switch {
 	case slices.Contains([]string{"opens", "authenticates", "mistypes", "connects", "online"}, s.verb):
@@ -251,8 +266,20 @@ func (x *performance) send(a *actor, text string) error {
 	if a.raw != nil {
 		return a.raw.Write(text)
 	}
-	a.dirty = !a.jid.IsZero()
+	a.dirty = a.dirty || !a.jid.IsZero() && answered(text)
 	return a.Client.Send(text)
+}
+
+// answered tells whether a text begins like something that a server answers or
+// passes on. A question behind an element that is none would itself be counted
+// (XEP-0198).
+func answered(text string) bool {
+	for _, tag := range []string{"<enable ", "<resume ", "<r ", "<a ", "<active ", "<inactive "} {
+		if strings.HasPrefix(text, tag) {
+			return false
+		}
+	}
+	return true
 }
 
 func (x *performance) rawStep(ctx context.Context, a *actor, s step) error {
@@ -276,6 +303,8 @@ func (x *performance) boundStep(ctx context.Context, a *actor, s step) error {
 		return x.expect(ctx, a, s)
 	case "hears nothing":
 		return x.silent(ctx, a)
+	case "hears no":
+		return x.without(ctx, a, s)
 	case "forgets":
 		x.settle(ctx, a)
 		a.pending = nil
@@ -311,14 +340,14 @@ func (x *performance) expect(ctx context.Context, a *actor, s step) error {
 	if err != nil {
 		return err
 	}
+	if want.Name.Space != "jabber:client" {
+		return x.expectElement(ctx, a, want)
+	}
 	var broken error
 	match := func(st *stanza.Stanza) bool {
-		got, err := xmlstream.ParseTree(st.String(), "", "jabber:client")
-		if err != nil {
-			broken = err
-			return false
-		}
-		return matches(&got[0], want)
+		ok, err := x.matches(st, want)
+		broken = errors.Join(broken, err)
+		return ok
 	}
 	if s.verb == "<!" {
 		st, err := a.Next(ctx)
@@ -338,6 +367,53 @@ func (x *performance) expect(ctx context.Context, a *actor, s step) error {
 	return errors.Join(err, broken)
 }
 
+// matches compares a stanza with a pattern and keeps what that asks for.
+func (x *performance) matches(st *stanza.Stanza, want *xmlstream.Tree) (bool, error) {
+	got, err := xmlstream.ParseTree(st.String(), "", "jabber:client")
+	if err != nil || !matches(&got[0], want) {
+		return false, err
+	}
+	keep(x.kept, &got[0], want)
+	return true, nil
+}
+
+// without looks for what should not have come; everything else stays.
+func (x *performance) without(ctx context.Context, a *actor, s step) error {
+	want, err := parsePattern(x.say(s.arg))
+	if err != nil {
+		return err
+	}
+	x.settle(ctx, a)
+	for _, st := range a.pending {
+		switch bad, err := x.matches(st, want); {
+		case err != nil:
+			return err
+		case bad:
+			return fmt.Errorf("it has come: %s", st)
+		}
+	}
+	return a.err
+}
+
+// expectElement waits for an element that is no stanza. A client that has
+// resumed a stream has its address again (XEP-0198 §5).
+func (x *performance) expectElement(ctx context.Context, a *actor, want *xmlstream.Tree) error {
+	for {
+		el, err := a.Element(ctx)
+		if err != nil {
+			return err
+		}
+		if !matches(&el, want) {
+			continue
+		}
+		keep(x.kept, &el, want)
+		if el.Name == (xmlstream.Name{Space: "urn:xmpp:sm:3", Local: "resumed"}) {
+			a.jid, err = jid.New(a.o.User, x.stage.Domain, "resumed")
+		}
+		return err
+	}
+}
+
 func (x *performance) silent(ctx context.Context, a *actor) error {
 	x.settleOthers(ctx, a)
 	x.settle(ctx, a)
@@ -348,55 +424,6 @@ func (x *performance) silent(ctx context.Context, a *actor) error {
 		return a.err
 	case len(a.pending) > 0:
 		return a.explain(errors.New("something has come"))
-	}
-	return nil
-}
-
-// befriend gives two people a subscription in both directions, the way
-// clients do (RFC 6121 §3).
-func (x *performance) befriend(ctx context.Context, one, two string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	names := [2]string{one, two}
-	var cs [2]*Client
-	for i, n := range names {
-		a, err := x.enter(ctx, n+"/befriends", false)
-		if err != nil {
-			return err
-		}
-		defer delete(x.actors, n+"/befriends")
-		cs[i] = a.Client
-		if err := a.Send("<presence/>"); err != nil {
-			return err
-		}
-	}
-	for i := range cs {
-		a, b := cs[i], cs[1-i]
-		other := func(st *stanza.Stanza, typ string, from *Client) bool {
-			return st.Kind == stanza.Presence && st.Type == typ && st.From.Bare() == from.JID().Bare()
-		}
-		if err := a.Send(fmt.Sprintf("<presence type='subscribe' to='%s'/>", b.JID().Bare())); err != nil {
-			return err
-		}
-		if _, err := b.Expect(ctx, func(st *stanza.Stanza) bool { return other(st, "subscribe", a) }); err != nil {
-			return err
-		}
-		if err := b.Send(fmt.Sprintf("<presence type='subscribed' to='%s'/>", a.JID().Bare())); err != nil {
-			return err
-		}
-		// The presence behind the approval says that it is in force.
-		if _, err := a.Expect(ctx, func(st *stanza.Stanza) bool { return other(st, "", b) }); err != nil {
-			return err
-		}
-	}
-	for _, c := range cs {
-		if err := c.Send("</stream:stream>"); err != nil {
-			return err
-		}
-		if err := c.ExpectEnd(ctx); err != nil {
-			return err
-		}
-		_ = c.conn.Close() // ignored: it has ended
 	}
 	return nil
 }

@@ -24,7 +24,9 @@ import (
 //
 // Header lines: section; servers ("both", or "doorway" and behind it a
 // semicolon and the reason); friends (two people who see each other's
-// presence; the line may be repeated); absent (people without an account).
+// presence; the line may be repeated); standing (a person, a state of RFC 6121
+// appendix A.1 written as in "to+in", and who the contact is); absent (people
+// without an account); for (a table of plays, see ParsePlays).
 //
 // A step begins with the client, PERSON/RESOURCE:
 //
@@ -37,12 +39,17 @@ import (
 //	< PATTERN              expects a stanza, among what has come or will come
 //	<! PATTERN             expects it as the next one that no step has taken
 //	hears nothing          nothing else has come
+//	hears no PATTERN       nothing else of that kind has come
 //	forgets                drops what has come
 //	stream error CONDITION the server ends the stream with it
 //	ends                   the server ends the stream
 //	leaves                 ends the stream, and the server answers
 //	dies                   closes the connection without a word
 //	reads TEXT             waits for the text in what the server sends (after opens only)
+//
+// The step "server stops" has no client: the server is told to end. A step
+// behind "doorway: " is left out on other servers: there it is the standard that
+// leaves a choice, or them that differ.
 //
 // A line that begins with white space goes on with the one before. In XML,
 // {bob} stands for a person's bare address, {bob/x} for a full one, {bob@} for
@@ -55,7 +62,13 @@ import (
 // text; * in a value stands for any characters, and the value - says that the
 // attribute is absent. On a child, play='absent' says that there is no such
 // child; on any element, play='only' says that it has no other children. The
-// prefix e: is bound to the namespace of the stanza errors.
+// prefix e: is bound to the namespace of the stanza errors. The attribute value
+// ?word keeps what is there, and {?word} stands for it in later steps.
+//
+// A pattern that is no stanza expects another element of the stream; what
+// comes before it of that kind is skipped, since a server may ask for an
+// acknowledgement (XEP-0198) at any time. Nor is it waited for that the server
+// has handled such elements of a client.
 type Play struct {
 	Name    string // of the file, without its end
 	Title   string // the comment at its top
@@ -63,27 +76,37 @@ type Play struct {
 	Both    bool   // Prosody agrees; false: doorway alone
 	Reason  string // why it is doorway alone
 
-	friends [][2]string
-	absent  []string
-	people  []string
-	steps   []step
+	standing [][3]string // person, state, contact
+	absent   []string
+	people   []string
+	steps    []step
 }
+
+// Stops reports that the play stops the server, which others should not share.
+func (p *Play) Stops() bool {
+	return slices.ContainsFunc(p.steps, func(s step) bool { return s.verb == serverStops })
+}
+
+const serverStops = "server stops"
 
 type step struct {
 	line   int
 	client string // PERSON/RESOURCE
 	verb   string
 	arg    string // as written
+	ours   bool   // on doorway only
 }
 
 var (
-	stepLine = regexp.MustCompile(`^([a-z]+/\S+) (opens|authenticates|mistypes|connects|online|hears nothing|forgets|stream error|ends|leaves|dies|reads|>|<!|<)(?: (.*))?$`)
-	spoken   = regexp.MustCompile(`\{([a-z]+)(@|/[^{}]*)?\}`)
-	encoded  = regexp.MustCompile(`b64\[[^\]]*\]`)
+	stepLine   = regexp.MustCompile(`^(?:doorway: )?([a-z]+/\S+) (opens|authenticates|mistypes|connects|online|hears nothing|hears no|forgets|stream error|ends|leaves|dies|reads|>|<!|<)(?: (.*))?$`)
+	knownState = regexp.MustCompile(`^(none(\+out)?(\+in)?|to(\+in)?|from(\+out)?|both)$`)
+	captured   = regexp.MustCompile(`\{\?[a-z]+\}`)
+	spoken     = regexp.MustCompile(`\{([a-z]+)(@|/[^{}]*)?\}`)
+	encoded    = regexp.MustCompile(`b64\[[^\]]*\]`)
 )
 
 // argument tells which steps take one: 1 must, 0 may, -1 must not.
-var argument = map[string]int{">": 1, "<": 1, "<!": 1, "stream error": 1, "reads": 1, "mistypes": 1, "online": 0}
+var argument = map[string]int{">": 1, "<": 1, "<!": 1, "hears no": 1, "stream error": 1, "reads": 1, "mistypes": 1, "online": 0}
 
 // ParsePlay reads a script.
 func ParsePlay(name, text string) (*Play, error) {
@@ -116,11 +139,15 @@ func ParsePlay(name, text string) (*Play, error) {
 			p.steps[len(p.steps)-1].arg += strings.TrimSpace(line)
 			continue
 		}
+		if line == serverStops {
+			p.steps = append(p.steps, step{line: i + 1, verb: serverStops})
+			continue
+		}
 		m := stepLine.FindStringSubmatch(line)
 		if m == nil {
 			return nil, at(i, "no step: %s", line)
 		}
-		p.steps = append(p.steps, step{line: i + 1, client: m[1], verb: m[2], arg: m[3]})
+		p.steps = append(p.steps, step{line: i + 1, client: m[1], verb: m[2], arg: m[3], ours: strings.HasPrefix(line, "doorway: ")})
 	}
 	if len(p.steps) == 0 {
 		return nil, at(i, "the play has no steps")
@@ -129,6 +156,9 @@ func ParsePlay(name, text string) (*Play, error) {
 }
 
 func (p *Play) header(line string) error {
+	if strings.HasPrefix(line, "#") {
+		return nil
+	}
 	key, value, ok := strings.Cut(line, ":")
 	value = strings.TrimSpace(value)
 	if !ok || value == "" {
@@ -148,7 +178,13 @@ func (p *Play) header(line string) error {
 		if len(f) != 2 {
 			return fmt.Errorf("friends: two people")
 		}
-		p.friends = append(p.friends, [2]string{f[0], f[1]})
+		p.standing = append(p.standing, [3]string{f[0], "both", f[1]})
+	case "standing":
+		f := strings.Fields(value)
+		if len(f) != 3 || !knownState.MatchString(f[1]) {
+			return fmt.Errorf("standing: a person, a state such as to+in, and the contact")
+		}
+		p.standing = append(p.standing, [3]string{f[0], f[1], f[2]})
 	case "absent":
 		p.absent = strings.Fields(value)
 	default:
@@ -164,22 +200,22 @@ func (p *Play) check() error {
 			p.people = append(p.people, name)
 		}
 	}
-	for _, f := range p.friends {
+	for _, f := range p.standing {
 		met(f[0])
-		met(f[1])
+		met(f[2])
 	}
 	for _, s := range p.steps {
 		if want := argument[s.verb]; want == 1 && s.arg == "" || s.arg != "" && argument[s.verb] == 0 && s.verb != "online" {
 			return fmt.Errorf("%s:%d: %s: the argument is %q", p.Name, s.line, s.verb, s.arg)
 		}
 		person, _, _ := strings.Cut(s.client, "/")
-		if s.verb != "opens" {
+		if s.verb != "opens" && s.verb != serverStops {
 			met(person)
 		}
 		for _, m := range spoken.FindAllStringSubmatch(s.arg, -1) {
 			met(m[1])
 		}
-		if s.verb == "<" || s.verb == "<!" {
+		if s.verb == "<" || s.verb == "<!" || s.verb == "hears no" {
 			if _, err := parsePattern(spoken.ReplaceAllString(s.arg, "x")); err != nil {
 				return fmt.Errorf("%s:%d: %w", p.Name, s.line, err)
 			}
@@ -224,7 +260,7 @@ func matches(got, want *xmlstream.Tree) bool {
 			}
 			continue
 		}
-		if !there || !glob(a.Value, value) {
+		if !there || !strings.HasPrefix(a.Value, "?") && !glob(a.Value, value) {
 			return false
 		}
 	}
@@ -255,6 +291,22 @@ func matches(got, want *xmlstream.Tree) bool {
 		}
 	}
 	return !only || count == len(got.Children)
+}
+
+// keep notes the values that a pattern asks to keep of an element it matches.
+func keep(kept map[string]string, got, want *xmlstream.Tree) {
+	for _, a := range want.Attrs {
+		for _, b := range got.Attrs {
+			if word, ok := strings.CutPrefix(a.Value, "?"); ok && a.Name == b.Name {
+				kept[word] = b.Value
+			}
+		}
+	}
+	for i := range want.Children {
+		if j := slices.IndexFunc(got.Children, func(c xmlstream.Tree) bool { return matches(&c, &want.Children[i]) }); j >= 0 {
+			keep(kept, &got.Children[j], &want.Children[i])
+		}
+	}
 }
 
 // glob matches a value with a pattern in which * stands for anything.

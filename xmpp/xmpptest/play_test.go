@@ -16,7 +16,7 @@ func TestParsePlay(t *testing.T) {
 	if p.Title != "A title in two lines." || p.Section != "RFC 6121 §3" || !p.Both || strings.Join(p.people, " ") != "alice bob carol dave" {
 		t.Errorf("%+v", p)
 	}
-	if len(p.steps) != 2 || p.steps[0] != (step{9, "alice/a", "online", "-5"}) || p.steps[1].arg != "<message to='{dave/y}'><body>{ghost}</body></message>" {
+	if len(p.steps) != 2 || p.steps[0] != (step{9, "alice/a", "online", "-5", false}) || p.steps[1].arg != "<message to='{dave/y}'><body>{ghost}</body></message>" {
 		t.Errorf("%+v", p.steps)
 	}
 	p, err = ParsePlay("p", "# t\nsection: s\nservers: doorway; because\n\nalice/a connects\n")
