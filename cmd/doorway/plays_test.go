@@ -89,6 +89,8 @@ func TestPlaysFail(t *testing.T) {
 		{"alice/a > <message to='{alice/a}'/>\nalice/a hears nothing", ".play:7: alice/a hears nothing : something has come"},
 		{"alice/a > <message to='{alice/a}' id='1'/><message to='{alice/a}' id='2'/>\nalice/a <! <message id='2'/>", "the next one is <message id='1'"},
 		{"alice/a > <message to='{alice/a}'><body>hi</body></message>\nalice/a < <message><body>ho</body></message>", "unexpected: <message"},
+		{"alice/a > <message to='{alice/a}' id='1'/>\nalice/a hears no <message id='2'/>\nalice/a hears no <message id='1'/>", ".play:8: alice/a hears no <message id='1'/>: it has come"},
+		{"alice/a < <nothing xmlns='urn:example:play'/>", "context deadline exceeded"},
 		{"alice/a stream error conflict", "waiting for stream error conflict"},
 		{"alice/a > <nonsense/>\nalice/a stream error conflict", "stream error unsupported-stanza-type, want conflict"},
 		{"alice/a > <nonsense/>\nalice/a hears nothing", "unsupported-stanza-type"},

@@ -1,6 +1,7 @@
 package xmpptest
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -22,6 +23,8 @@ type Stage struct {
 	Addr   string // host:port, plain text allowed
 	Domain string
 	Other  bool // not doorway
+	// Password is everybody's; "" lets the play choose.
+	Password string
 	// Account makes an account.
 	Account func(ctx context.Context, user, password string) error
 	// Stop tells the server to end, and does not wait.
@@ -48,7 +51,7 @@ type actor struct {
 	gone  bool
 }
 
-const playPassword = "correct horse"
+func (s *Stage) password() string { return cmp.Or(s.Password, "correct horse") }
 
 // Run performs the play with accounts of its own, whose names end in suffix.
 // The error names the line and tells what has come instead.
@@ -60,7 +63,7 @@ func (p *Play) Run(ctx context.Context, stage *Stage, suffix string) error {
 		}
 	}()
 	for _, person := range p.people {
-		if err := stage.Account(ctx, person+suffix, playPassword); err != nil {
+		if err := stage.Account(ctx, person+suffix, stage.password()); err != nil {
 			return fmt.Errorf("account %s: %w", person, err)
 		}
 	}
@@ -174,7 +177,7 @@ func (x *performance) step(ctx context.Context, s step) error {
 func (x *performance) enter(ctx context.Context, name string, noBind bool) (*actor, error) {
 	person, resource, _ := strings.Cut(name, "/")
 	c, err := Dial(ctx, x.stage.Addr, Options{
-		Domain: x.stage.Domain, User: person + x.suffix, Password: playPassword, Resource: resource, NoBind: noBind,
+		Domain: x.stage.Domain, User: person + x.suffix, Password: x.stage.password(), Resource: resource, NoBind: noBind,
 	})
 	if err != nil {
 		return nil, err
@@ -190,7 +193,7 @@ func (x *performance) enter(ctx context.Context, name string, noBind bool) (*act
 // mistype signs in with a wrong password.
 func (x *performance) mistype(ctx context.Context, name, condition string) error {
 	person, _, _ := strings.Cut(name, "/")
-	c, err := Dial(ctx, x.stage.Addr, Options{Domain: x.stage.Domain, User: person + x.suffix, Password: "wrong " + playPassword})
+	c, err := Dial(ctx, x.stage.Addr, Options{Domain: x.stage.Domain, User: person + x.suffix, Password: "wrong " + x.stage.password()})
 	if err == nil {
 		_ = c.Close() // ignored: it should not be there
 		return errors.New("the wrong password was taken")
