@@ -234,6 +234,5 @@ Component %q "muc"
 		Account: func(_ context.Context, user, password string) error {
 			return os.WriteFile(filepath.Join(accounts, user+".dat"), fmt.Appendf(nil, "return { [\"password\"] = %q; };\n", password), 0o600)
 		},
-		Stop: func() error { return cmd.Process.Signal(syscall.SIGTERM) },
 	}
 }
