@@ -46,4 +46,4 @@ func (t *trimmer) look(now time.Time, after time.Duration) {
 // memory and CPU figures of docs/performance.md were measured: thousands of
 // idle sessions leave less unused heap between them than with the usual 100,
 // and a login costs the same within what can be measured.
-const GCPercent = 75
+const GCPercent = 50
