@@ -94,7 +94,7 @@ var (
 	_ xmpp.Subscriptions = (*Module)(nil)
 )
 
-// New makes the module. shared must be nil for now: there are no shared rosters
+// New makes the module. shared must be nil: there are no shared rosters
 // yet, and Load refuses any other value.
 func New(shared xmpp.SharedRoster) *Module {
 	return &Module{shared: shared, accounts: make(map[jid.JID]*account), sweepAt: idleAccounts}
