@@ -15,12 +15,21 @@ import (
 	"doorway/xmpp/xmlstream"
 )
 
-// under makes reads of conn end with ctx. The caller defers the result.
+// under makes reads of conn end with ctx. The caller defers the result, which
+// waits for a function that has already begun: it would end the next read.
 func under(ctx context.Context, conn net.Conn) (stop func()) {
 	deadline, _ := ctx.Deadline()
 	conn.SetReadDeadline(deadline) // ignored: the read will say so
-	after := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
-	return func() { after() }
+	done := make(chan struct{})
+	after := context.AfterFunc(ctx, func() {
+		defer close(done)
+		conn.SetReadDeadline(time.Unix(1, 0))
+	})
+	return func() {
+		if !after() {
+			<-done
+		}
+	}
 }
 
 // cause replaces a deadline error by what ended ctx.
