@@ -291,23 +291,6 @@ type Subscriptions interface {
 	Remove(ctx context.Context, user, contact jid.JID) error
 }
 
-// SharedRoster is what the shared groups tell the roster (gateway/people): the
-// computed items of a user and who sees whom.
-type SharedRoster interface {
-	Items(user jid.JID) []SharedItem
-	Item(user, contact jid.JID) (SharedItem, bool)
-	// Watch calls f with every user whose computed roster changed.
-	Watch(f func(ctx context.Context, user jid.JID, changed []jid.JID))
-}
-
-// SharedItem is a computed roster item.
-type SharedItem struct {
-	Contact      jid.JID
-	Name         string
-	Groups       []string
-	Subscription string // to, both; from only when the contact sees user but not the reverse
-}
-
 // Caps is what entity capabilities (XEP-0115) tell others.
 type Caps interface {
 	// Has reports that the full JID's client advertised the feature.

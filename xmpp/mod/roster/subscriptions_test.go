@@ -156,6 +156,9 @@ func TestSharedRostersAreRefused(t *testing.T) {
 // noGroups is a directory without groups.
 type noGroups struct{}
 
-func (noGroups) Items(jid.JID) []xmpp.SharedItem                    { return nil }
-func (noGroups) Item(jid.JID, jid.JID) (i xmpp.SharedItem, ok bool) { return i, false }
-func (noGroups) Watch(func(context.Context, jid.JID, []jid.JID))    {}
+func (noGroups) Version(jid.JID) string                         { return "" }
+func (noGroups) Items(jid.JID, func(*xmpp.SharedItem) bool)     {}
+func (noGroups) Item(jid.JID, jid.JID) *xmpp.SharedItem         { return nil }
+func (noGroups) Sees(jid.JID, jid.JID) bool                     { return false }
+func (noGroups) Viewers(jid.JID, func(jid.JID) bool)            {}
+func (noGroups) Watch(func(context.Context, xmpp.SharedChange)) {}

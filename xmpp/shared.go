@@ -1,0 +1,53 @@
+package xmpp
+
+import (
+	"context"
+
+	"doorway/xmpp/jid"
+)
+
+// SharedRoster is what the shared groups tell the roster (gateway/people
+// implements it, mod/roster asks it): the computed items of a local account
+// and who sees whom. All of it is answered from memory. Users are canonical
+// bare JIDs of local accounts; an unknown one has an empty roster. Nobody is in
+// their own. Safe for concurrent use; one call sees one state of the groups.
+type SharedRoster interface {
+	// Version names the state of user's computed items: it changes when they do
+	// and is the same after a restart when they did not. "" for no items.
+	Version(user jid.JID) string
+	// Items calls f for each computed item of user, in the order of contacts'
+	// JIDs, until it returns false. Items are shared by all who have the same.
+	Items(user jid.JID, f func(*SharedItem) bool)
+	// Item returns one of them, nil for none.
+	Item(user, contact jid.JID) *SharedItem
+	// Sees reports that viewer may see the presence of owner through a group.
+	// owner is a local account; viewer may be any address in a group.
+	Sees(viewer, owner jid.JID) bool
+	// Viewers calls f for each local account that Sees owner, until it returns false.
+	Viewers(owner jid.JID, f func(viewer jid.JID) bool)
+	// Watch has f called after each change, in order, one at a time, once the
+	// change is on disk and Item and Version answer by it. Called while modules load.
+	Watch(f func(ctx context.Context, c SharedChange))
+}
+
+// SharedItem is a computed roster item (RFC 6121 §2.1.2). It is never changed:
+// a new state is a new SharedItem, so equal pointers mean equal items.
+type SharedItem struct {
+	Contact jid.JID
+	Name    string   // the directory's display name, "" for none
+	Groups  []string // labels of the groups through which it is seen, sorted, each once
+	// Subscription is to or both. A contact that only sees the user has no item.
+	Subscription string
+	// XML is the item as <item .../> of jabber:iq:roster, for a user who added nothing of their own.
+	XML string
+}
+
+// SharedChange is one edit of groups or people, with what it makes of rosters.
+// It is worked out when asked, so that those who are not online cost nothing.
+type SharedChange interface {
+	// Users calls f for each local account some of whose items differ.
+	Users(f func(user jid.JID))
+	// Items calls f for each differing item of user: before is nil for one that
+	// is new, after for one that is gone.
+	Items(user jid.JID, f func(contact jid.JID, before, after *SharedItem))
+}
