@@ -51,3 +51,44 @@ type SharedChange interface {
 	// is new, after for one that is gone.
 	Items(user jid.JID, f func(contact jid.JID, before, after *SharedItem))
 }
+
+// GroupRooms is what the groups that have a room tell the rooms (gateway/people
+// implements it; mod/muc asks it, and so may whoever bookmarks rooms). The room
+// of a group is <id>@<domain of rooms>: persistent, members-only, not anonymous
+// and named by the label; that, and who belongs to it, is computed and never
+// stored by the rooms. All of it is answered from memory, already while modules
+// load. Users are canonical bare JIDs of any domain. Safe for concurrent use;
+// the methods call nothing of the rooms.
+type GroupRooms interface {
+	// Rooms calls f for each group that has a room, until it returns false.
+	Rooms(f func(GroupRoom) bool)
+	// Room returns one of them; ok false when the group has no room, or is none.
+	Room(id string) (g GroupRoom, ok bool)
+	// Affiliation is user's in the room: "member" of the group, "admin" for who
+	// manages it, "owner" for who may also configure the room (there need not be
+	// one), "" for everybody else.
+	Affiliation(id string, user jid.JID) string
+	// Members calls f for each user who has one, until it returns false.
+	Members(id string, f func(user jid.JID, affiliation string) bool)
+	// Watch has f called after each change of a room, in order, one at a time,
+	// once the change is on disk and the other methods answer by it. Called
+	// while modules load. f may wait for the disk.
+	Watch(f func(ctx context.Context, c GroupRoomChange))
+}
+
+// GroupRoom is the room of a group.
+type GroupRoom struct {
+	ID          string // the group's, which is the localpart of the room: valid and canonical as such (RFC 7622 §3.3)
+	Label       string // what people see as the room's name
+	Description string // "" for none
+	Autojoin    bool   // members' clients should enter it by themselves (XEP-0402)
+}
+
+// GroupRoomChange is what one edit has changed of one room. Before is nil for a
+// room that is new, After for one that is no more: its group was deleted, or
+// shall have a room no longer.
+type GroupRoomChange struct {
+	ID            string
+	Before, After *GroupRoom
+	Users         []jid.JID // whose affiliation differs; each once, in any order
+}
