@@ -21,6 +21,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"doorway/xmpp/form"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
 )
@@ -188,6 +189,7 @@ type Domain struct {
 	Name       string
 	Identities []Identity
 	Features   []string
+	Forms      []*form.Form // of disco#info (XEP-0128)
 	Handler    Handler
 }
 
@@ -204,6 +206,9 @@ type Host interface {
 	StreamFeature(StreamFeature)
 	Feature(t Target, ns ...string) // ToHost, ToDomain or ToBare
 	Identity(t Target, id Identity) // ToHost or ToBare
+	// Form adds a form to disco#info (XEP-0128; ToHost or ToBare). f answers
+	// from memory at each request; nil leaves it out.
+	Form(t Target, f func() *form.Form)
 	Domain(d Domain) error
 
 	// Send routes a stanza as if it had come in: Inbound hooks, delivery,
@@ -222,6 +227,7 @@ type Host interface {
 	Domains() []Domain // hosted component domains, in order of registration
 	Features(t Target) []string
 	Identities(t Target) []Identity
+	Forms(t Target) []*form.Form
 	StreamFeatures() []StreamFeature
 	Table(name string) Table
 	Tables() Tables

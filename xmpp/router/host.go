@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"doorway/xmpp"
+	"doorway/xmpp/form"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
 )
@@ -22,6 +23,7 @@ type tables struct {
 	streams  []xmpp.StreamFeature
 	features [xmpp.ToSelf + 1][]string
 	idents   [xmpp.ToSelf + 1][]xmpp.Identity
+	forms    [xmpp.ToSelf + 1][]func() *form.Form
 }
 
 type iqKey struct {
@@ -121,6 +123,12 @@ func (r *Router) Identity(t xmpp.Target, id xmpp.Identity) {
 	r.tables.idents[t] = append(r.tables.idents[t], id)
 }
 
+// Form adds a form to the disco#info of a target.
+func (r *Router) Form(t xmpp.Target, f func() *form.Form) {
+	r.thaw("form")
+	r.tables.forms[t] = append(r.tables.forms[t], f)
+}
+
 // Domain adds a hosted component domain; it may be called after Load too. The
 // name must be a canonical domain that is neither ours nor taken.
 func (r *Router) Domain(d xmpp.Domain) error {
@@ -186,6 +194,17 @@ func (r *Router) Features(t xmpp.Target) []string { return slices.Clone(r.tables
 
 // Identities returns what was registered for exactly that target.
 func (r *Router) Identities(t xmpp.Target) []xmpp.Identity { return slices.Clone(r.tables.idents[t]) }
+
+// Forms returns the forms of exactly that target as they are now.
+func (r *Router) Forms(t xmpp.Target) []*form.Form {
+	var list []*form.Form
+	for _, f := range r.tables.forms[t] {
+		if x := f(); x != nil {
+			list = append(list, x)
+		}
+	}
+	return list
+}
 
 // StreamFeatures returns the stream features in order of registration.
 func (r *Router) StreamFeatures() []xmpp.StreamFeature { return slices.Clone(r.tables.streams) }

@@ -51,7 +51,7 @@ type Module struct {
 	home    jid.JID
 	watch   []func(context.Context, xmpp.Session)
 	queries atomic.Uint64
-	server  func() *info // the server's own, after Load
+	server  atomic.Pointer[own] // the server's own, as it was last
 
 	mu      sync.Mutex // guards what follows
 	cache   map[version]*entry
@@ -111,30 +111,18 @@ func (m *Module) Load(h xmpp.Host) error {
 		return err
 	}
 	m.host, m.home = h, home
-	m.server = sync.OnceValue(m.own)
 	h.Feature(xmpp.ToHost, ns)
 	h.StreamFeature(xmpp.StreamFeature{
 		Name: stanza.Name{Space: ns, Local: "c"}, Phase: xmpp.PostAuth,
 		Offer: func(xmpp.Stream) string {
 			var w xmlstream.Writer
-			return w.Start(ns, "c", "hash", "sha-1", "node", m.node, "ver", m.server().ver("sha-1")).End().String()
+			return w.Start(ns, "c", "hash", "sha-1", "node", m.node, "ver", m.self().ver).End().String()
 		},
 	})
 	h.Presence(xmpp.Outbound, prioPresence, m.presence)
 	h.IQHook(xmpp.Inbound, prioAnswer, m.iq)
 	h.Session(m.session)
 	return nil
-}
-
-// own is what disco#info says of the server; complete when all modules are loaded.
-func (m *Module) own() *info {
-	i := &info{sound: true}
-	for _, id := range m.host.Identities(xmpp.ToHost) {
-		i.identities = append(i.identities, id.Category+"/"+id.Type+"//"+id.Name)
-	}
-	i.features = append(m.host.Features(xmpp.ToHost), m.host.Features(xmpp.ToDomain)...)
-	i.order()
-	return i
 }
 
 // Has implements xmpp.Caps.
@@ -233,26 +221,4 @@ func (m *Module) iq(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, error)
 		}
 	}
 	return xmpp.Pass, nil
-}
-
-// described answers for the node that the stream features name (XEP-0115 §6.2, §6.3).
-func (m *Module) described(ctx context.Context, st *stanza.Stanza) (xmpp.Verdict, error) {
-	if (st.Payload != stanza.Name{Space: discoInfo, Local: "query"}) {
-		return xmpp.Pass, nil
-	}
-	q, _ := st.Child(discoInfo, "query")
-	node := q.Attr("node")
-	if node == "" || node != m.node+"#"+m.server().ver("sha-1") {
-		return xmpp.Pass, nil
-	}
-	var w xmlstream.Writer
-	w.Start(discoInfo, "query", "node", node)
-	for _, id := range m.host.Identities(xmpp.ToHost) {
-		w.Start("", "identity", "category", id.Category, "type", id.Type, "name", id.Name).End()
-	}
-	for _, f := range m.server().features {
-		w.Start("", "feature", "var", f).End()
-	}
-	m.host.Send(ctx, st.Reply(w.End().String()), nil)
-	return xmpp.Done, nil
 }

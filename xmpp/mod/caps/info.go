@@ -18,14 +18,15 @@ const (
 
 // info is what an entity says of itself (XEP-0030 §3.1), all in memory of its own.
 type info struct {
-	identities []string // category/type/lang/name, sorted
-	features   []string // sorted
-	forms      []form   // by type, sorted (XEP-0128)
-	sound      bool     // fit to be known by a hash (XEP-0115 §5.4)
-	size       int      // bytes, about
+	identities []string   // category/type/lang/name, sorted
+	features   []string   // sorted
+	forms      []formInfo // by type, sorted (XEP-0128)
+	sound      bool       // fit to be known by a hash (XEP-0115 §5.4)
+	size       int        // bytes, about
 }
 
-type form struct {
+// formInfo is a form of XEP-0128.
+type formInfo struct {
 	typ    string
 	fields []field // by name, sorted
 }
@@ -74,7 +75,7 @@ func parse(query *stanza.Element) *info {
 
 // form reads a form whose type is fixed by a hidden FORM_TYPE; others do not count.
 func (i *info) form(x *stanza.Element, keep func(string) string) {
-	var f form
+	var f formInfo
 	typed := false
 	for n := range x.Children {
 		c := &x.Children[n]
@@ -104,11 +105,18 @@ func (i *info) form(x *stanza.Element, keep func(string) string) {
 	}
 }
 
+// sorted is a copy in order.
+func sorted(values []string) []string {
+	c := slices.Clone(values)
+	slices.Sort(c)
+	return c
+}
+
 // order sorts everything by octets (i;octet) and finds what occurs twice.
 func (i *info) order() {
 	slices.Sort(i.identities)
 	slices.Sort(i.features)
-	slices.SortFunc(i.forms, func(a, b form) int { return strings.Compare(a.typ, b.typ) })
+	slices.SortFunc(i.forms, func(a, b formInfo) int { return strings.Compare(a.typ, b.typ) })
 	for _, f := range i.forms {
 		slices.SortFunc(f.fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
 	}

@@ -4,7 +4,8 @@
 // keeps disco requests away from the resources of people who do not let the
 // asker see their presence (§8).
 //
-// There are no nodes: a request for one is answered with item-not-found.
+// Forms (XEP-0128 1.0.1) that modules registered follow the features. Nodes
+// are answered by the modules that New was given; any other is item-not-found.
 package disco
 
 import (
@@ -12,6 +13,7 @@ import (
 	"slices"
 
 	"doorway/xmpp"
+	"doorway/xmpp/form"
 	"doorway/xmpp/stanza"
 	"doorway/xmpp/xmlstream"
 )
@@ -27,16 +29,22 @@ const prio = 100
 
 // Module is XEP-0030.
 type Module struct {
-	subs xmpp.Subscriptions
-	host xmpp.Host
+	subs  xmpp.Subscriptions
+	nodes []xmpp.Nodes
+	host  xmpp.Host
 }
 
-// New makes the module; subs says who may see whom.
-func New(subs xmpp.Subscriptions) *Module { return &Module{subs: subs} }
+// New makes the module; subs says who may see whom, nodes are asked in order.
+func New(subs xmpp.Subscriptions, nodes ...xmpp.Nodes) *Module {
+	return &Module{subs: subs, nodes: nodes}
+}
 
 // Info describes the module.
 func (*Module) Info() xmpp.Info {
-	return xmpp.Info{Name: "disco", Specs: []xmpp.Spec{{Doc: "XEP-0030", Version: "2.5", Title: "Service Discovery"}}}
+	return xmpp.Info{Name: "disco", Specs: []xmpp.Spec{
+		{Doc: "XEP-0030", Version: "2.5", Title: "Service Discovery"},
+		{Doc: "XEP-0128", Version: "1.0.1", Title: "Service Discovery Extensions"},
+	}}
 }
 
 // Load registers the answers and the guard.
@@ -74,29 +82,35 @@ func node(iq *xmpp.IQ) string {
 	return q.Attr("node")
 }
 
-func noNode() error {
-	return stanza.NewError(stanza.ItemNotFound, "This address has no such node.")
+// ofNode has the modules answer for a node.
+func (m *Module) ofNode(ctx context.Context, iq *xmpp.IQ, node string) (string, error) {
+	for _, n := range m.nodes {
+		if query, ok, err := n.Node(ctx, iq, node); ok || err != nil {
+			return query, err
+		}
+	}
+	return "", stanza.NewError(stanza.ItemNotFound, "This address has no such node.")
 }
 
-func (m *Module) domainInfo(_ context.Context, iq *xmpp.IQ) (string, error) {
-	if node(iq) != "" {
-		return "", noNode()
+func (m *Module) domainInfo(ctx context.Context, iq *xmpp.IQ) (string, error) {
+	if n := node(iq); n != "" {
+		return m.ofNode(ctx, iq, n)
 	}
 	common := m.host.Features(xmpp.ToDomain)
 	if name := iq.To.Domain(); name != m.host.Domainpart() {
 		for _, d := range m.host.Domains() {
 			if d.Name == name {
-				return info(d.Identities, d.Features, common), nil
+				return info(d.Identities, d.Features, common, d.Forms), nil
 			}
 		}
 		return "", unavailable()
 	}
-	return info(m.host.Identities(xmpp.ToHost), m.host.Features(xmpp.ToHost), common), nil
+	return info(m.host.Identities(xmpp.ToHost), m.host.Features(xmpp.ToHost), common, m.host.Forms(xmpp.ToHost)), nil
 }
 
-func (m *Module) domainItems(_ context.Context, iq *xmpp.IQ) (string, error) {
-	if node(iq) != "" {
-		return "", noNode()
+func (m *Module) domainItems(ctx context.Context, iq *xmpp.IQ) (string, error) {
+	if n := node(iq); n != "" {
+		return m.ofNode(ctx, iq, n)
 	}
 	var w xmlstream.Writer
 	w.Start(itemsSpace, "query")
@@ -112,21 +126,22 @@ func (m *Module) domainItems(_ context.Context, iq *xmpp.IQ) (string, error) {
 	return w.End().String(), nil
 }
 
-func (m *Module) accountInfo(_ context.Context, iq *xmpp.IQ) (string, error) {
+func (m *Module) accountInfo(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	if !iq.Exists || !m.sees(iq.Stanza) {
 		return "", unavailable()
 	}
-	if node(iq) != "" {
-		return "", noNode()
+	if n := node(iq); n != "" {
+		return m.ofNode(ctx, iq, n)
 	}
-	return info(m.host.Identities(xmpp.ToBare), m.host.Features(xmpp.ToBare), nil), nil
+	return info(m.host.Identities(xmpp.ToBare), m.host.Features(xmpp.ToBare), nil, m.host.Forms(xmpp.ToBare)), nil
 }
 
-// accountItems is always the empty list: to a stranger and for an unknown
-// account because XEP-0030 §8 says so, to others because there are no items.
-func (m *Module) accountItems(_ context.Context, iq *xmpp.IQ) (string, error) {
-	if iq.Exists && m.sees(iq.Stanza) && node(iq) != "" {
-		return "", noNode()
+// accountItems is the empty list without a node: to a stranger and for an
+// unknown account because XEP-0030 §8 says so, to others because there are no
+// items.
+func (m *Module) accountItems(ctx context.Context, iq *xmpp.IQ) (string, error) {
+	if n := node(iq); n != "" && iq.Exists && m.sees(iq.Stanza) {
+		return m.ofNode(ctx, iq, n)
 	}
 	return "<query xmlns='" + itemsSpace + "'/>", nil
 }
@@ -146,7 +161,7 @@ func (m *Module) guard(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error
 }
 
 // info writes the answer of disco#info, each feature once.
-func info(ids []xmpp.Identity, features, more []string) string {
+func info(ids []xmpp.Identity, features, more []string, forms []*form.Form) string {
 	var w xmlstream.Writer
 	w.Start(infoSpace, "query")
 	for _, id := range ids {
@@ -159,6 +174,9 @@ func info(ids []xmpp.Identity, features, more []string) string {
 		if !slices.Contains(features, f) {
 			w.Start("", "feature", "var", f).End()
 		}
+	}
+	for _, f := range forms {
+		w.Raw(f.XML())
 	}
 	return w.End().String()
 }
