@@ -26,7 +26,8 @@ type SharedRoster interface {
 	// Viewers calls f for each local account that Sees owner, until it returns false.
 	Viewers(owner jid.JID, f func(viewer jid.JID) bool)
 	// Watch has f called after each change, in order, one at a time, once the
-	// change is on disk and Item and Version answer by it. Called while modules load.
+	// change is on disk and Item and Version answer by it. They answer by the next
+	// change only after f has returned. Called while modules load.
 	Watch(f func(ctx context.Context, c SharedChange))
 }
 
