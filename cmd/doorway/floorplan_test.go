@@ -39,7 +39,8 @@ var arrows = []struct {
 	{"xmpp/mod/…", []string{"xmpp", "xmpp/archive", "xmpp/form", "xmpp/jid", "xmpp/muc", "xmpp/rsm", "xmpp/stanza", "xmpp/xmlstream"}},
 
 	{"transports", nil},
-	{"transports/sms", []string{"transports", "modem", "modem/pdu"}},
+	{"transports/number", nil},
+	{"transports/sms", []string{"transports", "transports/number", "modem", "modem/pdu"}},
 
 	{"modem", []string{"modem/port", "modem/pdu"}},
 	{"modem/port", nil},

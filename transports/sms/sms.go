@@ -31,6 +31,7 @@ import (
 
 	"doorway/modem"
 	"doorway/transports"
+	"doorway/transports/number"
 )
 
 // Config of the network.
@@ -80,7 +81,7 @@ func New(c Config) *Network {
 		c.UrgentValidity = time.Hour
 	}
 	if c.Trunk == "" {
-		c.Trunk = usualTrunk(c.Country)
+		c.Trunk = number.UsualTrunk(c.Country)
 	}
 	if c.Trunk == "none" {
 		c.Trunk = ""
@@ -96,7 +97,7 @@ func (n *Network) Info() transports.Info {
 	return transports.Info{
 		Type: "sms", Name: "SMS", Scope: transports.House,
 		Prompt: "Phone number",
-		Desc:   "Enter the mobile number you want to text, for example " + n.example() + ".",
+		Desc:   "Enter the mobile number you want to text, for example " + n.plan().Example() + ".",
 	}
 }
 
@@ -129,16 +130,6 @@ func (n *Network) Send(ctx context.Context, m transports.Message) (transports.Re
 			Text: "The SMS gateway is not running yet. Try again in a moment."}
 	}
 	return s.Send(ctx, m)
-}
-
-func (n *Network) example() string {
-	switch {
-	case n.cfg.Country == "":
-		return "+44 7700 900123"
-	case n.cfg.Trunk != "":
-		return n.cfg.Trunk + "155 501-01 or +" + n.cfg.Country + "15550101"
-	}
-	return "+" + n.cfg.Country + " 555 01 01"
 }
 
 // validity is how long a text may be tried, and waits for its phone.
