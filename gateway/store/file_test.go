@@ -28,10 +28,11 @@ type release struct {
 
 // releases in rising order; the last one has every table of today.
 var releases = []release{
-	{"1", []string{"blocking", "vcard", "private", "lastactivity", "rooms", "room_users", "room_history", "archive_index", "archive_prefs"}},
-	{"1.1", []string{"rooms", "room_users", "room_history", "archive_index", "archive_prefs"}},
-	{"1.2", []string{"archive_index", "archive_prefs"}},
-	{"1.3", nil},
+	{"1", []string{"blocking", "vcard", "private", "lastactivity", "rooms", "room_users", "room_history", "archive_index", "archive_prefs", "people", "groups"}},
+	{"1.1", []string{"rooms", "room_users", "room_history", "archive_index", "archive_prefs", "people", "groups"}},
+	{"1.2", []string{"archive_index", "archive_prefs", "people", "groups"}},
+	{"1.3", []string{"people", "groups"}},
+	{"1.4", nil},
 }
 
 // rows are what a golden database holds: one row in each table it knows.

@@ -46,6 +46,8 @@ type bucket struct {
 // "v", but where the line says otherwise.
 var schema = []bucket{
 	{"accounts", state, false, "localpart → account with its SCRAM keys (gateway/people)"},
+	{"people", state, false, "id → person; id, NUL, photo → the image itself, as bytes (gateway/people)"},
+	{"groups", state, false, "id → group with its members, and who sees them (gateway/people)"},
 	{"settings", state, false, "name → a value of the box itself, such as the seed of fake salts"},
 	{"roster", state, false, "owner, NUL, contact → roster item with its subscription (RFC 6121 §2)"},
 	{"requests", state, false, "owner, NUL, contact → subscription request that waits for an answer (RFC 6121 §3.1.3)"},
