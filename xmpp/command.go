@@ -7,6 +7,11 @@ import (
 	"doorway/xmpp/jid"
 )
 
+// CommandSpace is the namespace and feature of ad-hoc commands (XEP-0050), and
+// the node of their list. Who hosts a domain and registers commands for it puts
+// it among the domain's features.
+const CommandSpace = "http://jabber.org/protocol/commands"
+
 // Commands takes ad-hoc commands (XEP-0050; mod/command implements it): menus
 // and forms that a client shows without knowing what they are about. Safe for
 // concurrent use.

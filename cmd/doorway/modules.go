@@ -13,6 +13,7 @@ import (
 	"doorway/xmpp/mod/blocking"
 	"doorway/xmpp/mod/caps"
 	"doorway/xmpp/mod/carbons"
+	"doorway/xmpp/mod/command"
 	"doorway/xmpp/mod/csi"
 	"doorway/xmpp/mod/disco"
 	"doorway/xmpp/mod/last"
@@ -37,6 +38,7 @@ type modules struct {
 	presence *presence.Module
 	offline  *offline.Module
 	csi      *csi.Module
+	commands *command.Module
 	list     []xmpp.Module
 }
 
@@ -51,6 +53,7 @@ func newModules(cfg *config.Config) modules {
 	m.presence = presence.New(m.blocking.Subscriptions())
 	m.offline = offline.New(offline.Config{})
 	m.csi = csi.New()
+	m.commands = command.New()
 	kept := archive.New(archive.Config{Age: max(cfg.Archive.Age(), 1), Bytes: cfg.Archive.Bytes()})
 	m.list = []xmpp.Module{
 		m.roster,
@@ -58,7 +61,7 @@ func newModules(cfg *config.Config) modules {
 		m.presence,
 		m.offline,
 		carbons.New(),
-		disco.New(m.roster),
+		disco.New(m.roster, m.commands),
 		ping.New(m.roster),
 		softwareversion.New(version),
 		entitytime.New(time.Now),
@@ -66,6 +69,7 @@ func newModules(cfg *config.Config) modules {
 		vcard.New(m.presence),
 		private.New(),
 		m.csi,
+		m.commands,
 		mam.New(mam.Config{Archive: kept, Subscriptions: m.roster, Blocker: m.blocking, Off: !cfg.Archive.On()}),
 		muc.New(muc.Config{Domain: cfg.MUCDomain()}),
 		caps.New("urn:doorway", 0),
