@@ -13,7 +13,7 @@ import (
 	"doorway/xmpp/mod/blocking"
 	"doorway/xmpp/mod/caps"
 	"doorway/xmpp/mod/carbons"
-	"doorway/xmpp/mod/command"
+	adhoc "doorway/xmpp/mod/command"
 	"doorway/xmpp/mod/csi"
 	"doorway/xmpp/mod/disco"
 	"doorway/xmpp/mod/last"
@@ -38,7 +38,7 @@ type modules struct {
 	presence *presence.Module
 	offline  *offline.Module
 	csi      *csi.Module
-	commands *command.Module
+	commands *adhoc.Module
 	list     []xmpp.Module
 }
 
@@ -53,7 +53,7 @@ func newModules(cfg *config.Config) modules {
 	m.presence = presence.New(m.blocking.Subscriptions())
 	m.offline = offline.New(offline.Config{})
 	m.csi = csi.New()
-	m.commands = command.New()
+	m.commands = adhoc.New()
 	kept := archive.New(archive.Config{Age: max(cfg.Archive.Age(), 1), Bytes: cfg.Archive.Bytes()})
 	m.list = []xmpp.Module{
 		m.roster,
