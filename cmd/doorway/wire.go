@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -212,7 +211,7 @@ func (s *server) doors() []door {
 // run opens the listeners, serves until ctx ends, and stops in order.
 func (s *server) run(ctx context.Context) (err error) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(c2s.GCPercent)
+		c2s.PaceCollector()
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	notify := supervise.Notifier{Log: s.log}

@@ -13,7 +13,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -53,7 +52,7 @@ func childMain() error {
 		return err
 	}
 	if os.Getenv("GOGC") == "" { // as cmd/doorway does
-		debug.SetGCPercent(GCPercent)
+		PaceCollector()
 	}
 	p, err := newPeople()
 	if err != nil {

@@ -17,7 +17,7 @@ type trimmer struct {
 }
 
 const (
-	trimWorth = 4 << 20 // allocated since the last trim, so that it is worth the collection
+	trimWorth = 1 << 20 // allocated since the last trim, so that it is worth the collection
 	trimQuiet = 1 << 20 // more than that between two looks is not quiet
 	allocated = "/gc/heap/allocs:bytes"
 )
@@ -41,9 +41,3 @@ func (t *trimmer) look(now time.Time, after time.Duration) {
 		t.since = now
 	}
 }
-
-// GCPercent is the collector's setting (debug.SetGCPercent) with which the
-// memory and CPU figures of docs/performance.md were measured: thousands of
-// idle sessions leave less unused heap between them than with the usual 100,
-// and a login costs the same within what can be measured.
-const GCPercent = 50
