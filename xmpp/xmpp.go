@@ -104,6 +104,7 @@ type Delivery struct {
 	Session Session // at Deliver and Acked: the receiving one
 	Exists  bool    // at Inbound: the local account exists
 	Again   bool    // given back by a stream that ended, with a delay stamp: Inbound hooks have seen it before
+	More    bool    // at Acked: others of the same kind follow that the same acknowledgement covers
 	// Archived is the id under which the archives of sender and recipient keep
 	// the message (XEP-0359), "" for none. The archive (mod/mam) sets it at
 	// Outbound, before copies are made for the sender's other resources.
