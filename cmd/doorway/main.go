@@ -50,6 +50,8 @@ func commands() []command {
 		{"user add", "NAME [--name TEXT]", "create an account; the password comes from the prompt or stdin", runUserAdd},
 		{"user list", "", "list accounts", runUserList},
 		{"user passwd", "NAME", "set an account's password, from the prompt or stdin", runUserPasswd},
+		{"user disable", "NAME", "switch an account off; what belongs to it stays", runUserDisable},
+		{"user enable", "NAME", "switch a disabled account on again", runUserEnable},
 		{"user remove", "NAME", "delete an account", runUserRemove},
 		{"sms send", "NUMBER TEXT", "queue a text; TEXT - reads stdin", runSMSSend},
 		{"sms list", "[--state STATE] [--limit N]", "list texts, newest first", runSMSList},

@@ -78,8 +78,36 @@ func runUserList(ctx context.Context, a *app, args []string) error {
 		if u.Sessions > 0 {
 			state = fmt.Sprintf("online (%d)", u.Sessions)
 		}
+		if u.Disabled {
+			state = "disabled"
+		}
 		fmt.Fprintf(a.out, "%-32s %-12s %s\n", u.JID, state, u.Name)
 	}
+	return nil
+}
+
+func runUserDisable(ctx context.Context, a *app, args []string) error {
+	return a.userSwitch(ctx, args, "user.disable", "%s is disabled: nobody can log in to it, its streams are ended, and messages for it are kept.\n")
+}
+
+func runUserEnable(ctx context.Context, a *app, args []string) error {
+	return a.userSwitch(ctx, args, "user.enable", "%s can log in again.\n")
+}
+
+func (a *app) userSwitch(ctx context.Context, args []string, command, done string) error {
+	var t target
+	rest, err := t.parse(newFlags(command), args, 1, 1)
+	if err != nil {
+		return err
+	}
+	var u control.User
+	if err := t.call(ctx, command, control.UserName{Local: rest[0]}, &u); err != nil {
+		return err
+	}
+	if t.json {
+		return a.printJSON(u)
+	}
+	fmt.Fprintf(a.out, done, u.JID)
 	return nil
 }
 

@@ -140,6 +140,9 @@ func (s *server) constructXMPP() error {
 		}
 	}
 	s.people.OnRemove(s.removed)
+	s.people.OnDisable(func(local string) {
+		s.endStreams(local, "This account is switched off. Ask your administrator.")
+	})
 	s.clients = c2s.New(c2s.Config{
 		Domain: s.cfg.Domain, Router: s.router, TLS: s.certs.TLSConfig(), RequireTLS: s.cfg.XMPP.RequireTLS,
 		SASL:   sasl.NewServer(sasl.Config{Credentials: s.people, Domain: s.cfg.Domain, Plaintext: !s.cfg.XMPP.RequireTLS}),
@@ -148,15 +151,24 @@ func (s *server) constructXMPP() error {
 	return nil
 }
 
-// removed takes everything of a deleted account away.
-func (s *server) removed(local string) {
+// endStreams throws an account's clients out (RFC 6120 §4.9.3.12).
+func (s *server) endStreams(local, text string) {
 	j, err := jid.New(local, s.cfg.Domain, "")
 	if err != nil {
-		s.log.Error("removed account has no address", "comp", "people", "user", local, "err", err)
+		s.log.Error("account has no address", "comp", "people", "user", local, "err", err)
 		return
 	}
 	for _, session := range s.router.Sessions(j) {
-		session.Close(&stanza.StreamError{Condition: "not-authorized", Text: "This account was removed."})
+		session.Close(&stanza.StreamError{Condition: "not-authorized", Text: text})
+	}
+}
+
+// removed takes everything of a deleted account away.
+func (s *server) removed(local string) {
+	s.endStreams(local, "This account was removed.")
+	j, err := jid.New(local, s.cfg.Domain, "")
+	if err != nil {
+		return // ignored: endStreams has logged it
 	}
 	if err := s.modules.purge(j); err != nil {
 		s.log.Error("account not wholly removed", "comp", "people", "user", j.String(), "err", err)

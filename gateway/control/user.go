@@ -14,6 +14,7 @@ type User struct {
 	JID      string `json:"jid"`
 	Name     string `json:"name,omitempty"`
 	Created  string `json:"created,omitempty"` // RFC 3339
+	Disabled bool   `json:"disabled,omitempty"`
 	Sessions int    `json:"sessions"`
 }
 
@@ -29,11 +30,12 @@ type UserName struct {
 	Local string `json:"local"`
 }
 
-// Users registers the commands user.add, list, passwd and remove. sessions
+// Users registers the commands user.add, list, passwd, disable, enable and
+// remove. sessions
 // counts the resources of a localpart that are bound now.
 func Users(s *Server, p *people.People, domain string, sessions func(local string) int) {
 	show := func(a people.Account) User {
-		return User{JID: a.Local + "@" + domain, Name: a.Name, Created: a.Created.UTC().Format("2006-01-02T15:04:05Z"), Sessions: sessions(a.Local)}
+		return User{JID: a.Local + "@" + domain, Name: a.Name, Created: a.Created.UTC().Format("2006-01-02T15:04:05Z"), Disabled: a.Disabled, Sessions: sessions(a.Local)}
 	}
 	// one finds an account as somebody types it.
 	one := func(typed string) (u User, local string, err error) {
@@ -68,6 +70,21 @@ func Users(s *Server, p *people.People, domain string, sessions func(local strin
 		}
 		return u, p.SetPassword(local, r.Password)
 	})
+	bar := func(disabled bool) func(context.Context, UserName) (User, error) {
+		return func(_ context.Context, r UserName) (User, error) {
+			_, local, err := one(r.Local)
+			if err == nil {
+				err = p.SetDisabled(local, disabled)
+			}
+			if err != nil {
+				return User{}, err
+			}
+			u, _, err := one(local)
+			return u, err
+		}
+	}
+	Handle(s, "user.disable", bar(true))
+	Handle(s, "user.enable", bar(false))
 	Handle(s, "user.remove", func(_ context.Context, r UserName) (User, error) {
 		u, local, err := one(r.Local)
 		if err != nil {

@@ -6,7 +6,7 @@
 // RFC 7677), for SHA-256 and, for old clients, SHA-1. Names are prepared and
 // checked as localparts (RFC 7622 §3.3).
 //
-// Left out: enabling and disabling accounts, roles.
+// Left out: roles.
 //
 // The package starts no goroutine.
 package people
@@ -69,6 +69,8 @@ type Account struct {
 	Local   string    `json:"local"` // canonical localpart
 	Name    string    `json:"name,omitempty"`
 	Created time.Time `json:"created"`
+	// Disabled accounts cannot log in; everything that belongs to them stays.
+	Disabled bool `json:"disabled,omitempty"`
 }
 
 // record is an account as the table "accounts" holds it, under its localpart.
@@ -104,6 +106,7 @@ type People struct {
 	mu       sync.RWMutex // guards what follows
 	accounts map[string]*record
 	watchers []func(local string)
+	barred   []func(local string) // told of each disabled account
 }
 
 // Open reads the table "accounts"; it makes the box's secret in "settings" at

@@ -3,9 +3,9 @@
 // 9266) and tls-server-end-point (RFC 5929 §4), and PLAIN (RFC 4616) under
 // TLS.
 //
-// An unknown account, a disabled one and a wrong password look the same: the
-// same messages, the same condition, the same work, a salt that is stable for
-// each name. Guesses are slowed down for each pair of address and account,
+// An unknown account and a wrong password look the same: the same messages, the
+// same condition, the same work, a salt that is stable for each name. That an
+// account is disabled only its own password tells. Guesses are slowed down for each pair of address and account,
 // and nobody is ever locked out.
 //
 // Usernames are prepared as localparts (RFC 7622 §3.3), passwords with
@@ -31,12 +31,16 @@ const (
 )
 
 // Credentials looks up the keys of an account by its canonical localpart (gateway/people).
-// ok false: no such account or disabled; the mechanism then goes on with a stable fake salt.
+// ok false: no such account; the mechanism then goes on with a stable fake salt.
 type Credentials interface {
 	Keys(ctx context.Context, local string, h Hash) (k Keys, ok bool)
 	// FakeSeed is the box's secret for fake salts.
 	FakeSeed() []byte
 }
+
+// Barrier is an optional ability of Credentials, for a type assertion: accounts
+// that may not log in now. Only who has the right password learns of it.
+type Barrier interface{ Disabled(local string) bool }
 
 // Binding is what the TLS connection offers for channel binding; zero without TLS.
 type Binding struct {
@@ -155,6 +159,7 @@ type mechanism interface {
 
 // Exchange is one attempt. It belongs to one goroutine.
 type Exchange struct {
+	s     *Server
 	m     mechanism
 	asked bool // the empty challenge was sent
 	over  bool
@@ -176,7 +181,7 @@ func (s *Server) Start(mechanism string, b Binding, addr string) (*Exchange, err
 		}
 		return nil, fail("invalid-mechanism", "This sign-in mechanism is not offered here.")
 	}
-	x := &Exchange{}
+	x := &Exchange{s: s}
 	if mechanism == plain {
 		x.m = &plainExchange{s: s, addr: addr, x: x}
 		return x, nil
@@ -204,6 +209,9 @@ func (x *Exchange) Next(ctx context.Context, in []byte) (out []byte, done bool, 
 	}
 	x.asked = true
 	out, done, err = x.m.next(ctx, in)
+	if b, ok := x.s.c.Credentials.(Barrier); ok && done && err == nil && b.Disabled(x.local) {
+		out, done, err = nil, false, fail("account-disabled", "This account is switched off. Ask your administrator.") // RFC 6120 §6.5.2
+	}
 	x.over = done || err != nil
 	if err != nil {
 		x.local = ""

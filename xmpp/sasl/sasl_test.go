@@ -172,6 +172,34 @@ func TestScram(t *testing.T) {
 	}
 }
 
+// barred are accounts of which alice's is disabled.
+type barred struct{ accounts }
+
+func (barred) Disabled(local string) bool { return local == "alice" }
+
+// TestDisabled: account-disabled is for who has the right password (RFC 6120 §6.5.2).
+func TestDisabled(t *testing.T) {
+	s := NewServer(Config{Credentials: barred{people}, Domain: "office.example"})
+	for _, c := range []struct{ user, password, want string }{
+		{"alice", "wonderland", "account-disabled"},
+		{"alice", "guess", "not-authorized"},
+		{"user", "pencil", "<nil>"},
+	} {
+		x := client{hash: SHA256, gs2: "n,,", user: c.user, password: c.password}
+		if local, err := x.run(t, s, "SCRAM-SHA-256", exporter); condition(err) != c.want || err != nil && local != "" {
+			t.Errorf("SCRAM as %s: %q, %v", c.user, local, err)
+		}
+		p, err := s.Start("PLAIN", exporter, "192.0.2.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, done, err := p.Next(t.Context(), []byte("\x00"+c.user+"\x00"+c.password))
+		if condition(err) != c.want || done != (c.want == "<nil>") || done != (p.Local() != "") {
+			t.Errorf("PLAIN as %s: %v, %q, %v", c.user, done, p.Local(), err)
+		}
+	}
+}
+
 // RFC 5802 §5 and RFC 7677 §3.
 func TestScramVectors(t *testing.T) {
 	for _, v := range []struct {
