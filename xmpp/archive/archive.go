@@ -61,9 +61,10 @@ type Archive struct {
 
 	mu     sync.Mutex // guards what follows; queueing changes is done under it
 	last   ID
-	bytes  int64 // what all messages take
-	noted  tally // as last written
-	kicked bool  // Run was told
+	bytes  int64          // what all messages take
+	noted  tally          // as last written
+	kicked bool           // Run was told
+	ended  map[jid.JID]ID // owners that are no more, with the last of theirs
 }
 
 // New makes an archive. It can do nothing before Open.
@@ -77,7 +78,7 @@ func New(c Config) *Archive {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Archive{conf: c, kick: make(chan struct{}, 1)}
+	return &Archive{conf: c, kick: make(chan struct{}, 1), ended: make(map[jid.JID]ID)}
 }
 
 // Open takes the tables. Each module that uses the archive calls it in Load;
@@ -168,12 +169,17 @@ func (a *Archive) Put(st *stanza.Stanza, done func(error), owners ...Owner) ID {
 
 	g.open()
 	if tell {
-		select {
-		case a.kick <- struct{}{}:
-		default:
-		}
+		a.wake()
 	}
 	return id
+}
+
+// wake has Run look.
+func (a *Archive) wake() {
+	select {
+	case a.kick <- struct{}{}:
+	default:
+	}
 }
 
 // took counts what a message takes; tell says that Run must hear of it. mu is held.
@@ -231,8 +237,24 @@ func (a *Archive) Replace(owner jid.JID, id ID, st *stanza.Stanza, done func(err
 	if _, err := a.bodies.Get(bodyKey(id), &r); err != nil {
 		return fmt.Errorf("read archive: %w", err)
 	}
+	before := r.cost()
 	r.XML = string(st.AppendXML(nil, "jabber:client"))
-	a.bodies.Later(map[string]any{bodyKey(id): r.encode()}, done)
+	more := r.cost() - before
+	g := &gate{done: func(err error) {
+		if err != nil {
+			a.mu.Lock()
+			a.bytes -= more
+			a.noted = tally{} // to be written anew
+			a.mu.Unlock()
+		}
+		done(err)
+	}}
+	a.mu.Lock()
+	a.bytes += more
+	a.noted = tally{V: 1, Bytes: a.bytes, UpTo: a.last}
+	a.tables.LaterAll(map[string]map[string]any{"archive": {bodyKey(id): r.encode()}, "archive_index": {tallyKey: a.noted}}, g.settle)
+	a.mu.Unlock()
+	g.open()
 	return nil
 }
 
@@ -247,7 +269,7 @@ func (a *Archive) Run(ctx context.Context) error {
 		case <-a.kick:
 		case <-timer.C:
 		}
-		if err := a.trim(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(a.bury(ctx), a.trim(ctx)); err != nil && ctx.Err() == nil {
 			a.log.Error("old messages stay in the archive", "comp", "archive", "err", err)
 		}
 		timer.Reset(every)

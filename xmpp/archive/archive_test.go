@@ -297,7 +297,7 @@ func TestUnreadable(t *testing.T) {
 	if _, err := a.Page(alice, archive.Query{Page: rsm.Request{Max: -1}}); err == nil {
 		t.Error("a page of a broken disk")
 	}
-	if _, _, _, err := a.Ends(alice); err == nil {
+	if _, _, _, err := a.Ends(alice, 0); err == nil {
 		t.Error("ends of a broken disk")
 	}
 	if err := a.Purge(alice); err == nil {

@@ -12,10 +12,11 @@ import (
 )
 
 // Bounds of a page. A client may ask for several at once, one for each chat;
-// the queue of a stream (1 MiB) holds a dozen of the largest.
+// the queue of a stream (1 MiB) holds nine of the largest.
 const (
 	MaxPage   = 250
-	pageBytes = 64 << 10
+	pageBytes = 112 << 10 // as it is sent
+	wrapping  = 256       // what a result has beside the message, its query's id and two addresses
 )
 
 // Query asks for a page of an archive. The zero value with Page.Max -1 asks
@@ -28,6 +29,9 @@ type Query struct {
 	Page          rsm.Request
 	Flip          bool   // the newest first (XEP-0313 §4.3.5)
 	ID            string // queryid, for Answer
+	// Floor hides what is not greater: messages of another owner that had the
+	// same name. See Archive.Floor.
+	Floor ID
 }
 
 // Page is what a query finds.
@@ -45,9 +49,9 @@ func errNoID() error {
 // Page finds a page of an owner's archive. Errors for the one who asks are
 // *stanza.Error: item-not-found for an id that is not in the archive.
 func (a *Archive) Page(owner jid.JID, q Query) (*Page, error) {
-	w := window{a: a, owner: owner, with: q.With, to: ^ID(0)}
+	w := window{a: a, owner: owner, with: q.With, floor: q.Floor, from: q.Floor + 1, to: ^ID(0)}
 	if !q.Start.IsZero() {
-		w.from = at(q.Start)
+		w.from = max(w.from, at(q.Start))
 	}
 	if !q.End.IsZero() {
 		w.to = at(q.End) | (1<<idBits - 1)
@@ -71,7 +75,7 @@ func (a *Archive) Page(owner jid.JID, q Query) (*Page, error) {
 		return nil, err
 	}
 	p := &Page{Messages: make([]Message, 0, len(ids)), Result: rsm.Result{Index: -1, Count: -1}}
-	size := 0
+	size, each := 0, wrapping+len(q.ID)+2*len(owner.String())
 	for _, id := range ids {
 		m, err := a.body(id)
 		if errors.Is(err, ErrNotFound) {
@@ -80,7 +84,7 @@ func (a *Archive) Page(owner jid.JID, q Query) (*Page, error) {
 		if err != nil {
 			return nil, err
 		}
-		if size += len(m.XML); size > pageBytes && len(p.Messages) > 0 {
+		if size += len(m.XML) + each; size > pageBytes && len(p.Messages) > 0 {
 			more = true
 			break
 		}
@@ -117,6 +121,7 @@ type window struct {
 	a        *Archive
 	owner    jid.JID
 	with     jid.JID
+	floor    ID
 	from, to ID
 	ids      []ID // of these only
 	only     bool // ids counts
@@ -125,7 +130,7 @@ type window struct {
 // known finds an id in the archive.
 func (w *window) known(s string) (ID, error) {
 	id, ok := ParseID(s)
-	if ok {
+	if ok = ok && id > w.floor; ok {
 		var err error
 		if ok, err = w.a.index.Get(indexKey(w.owner, id), nil); err != nil {
 			return 0, fmt.Errorf("read archive: %w", err)
@@ -249,19 +254,20 @@ func (w *window) count() (*Page, error) {
 	return &Page{Result: rsm.Result{Index: -1, Count: n}, Complete: n == 0}, err
 }
 
-// Ends are the first and the last message of an archive; ok false when there are none.
-func (a *Archive) Ends(owner jid.JID) (first, last Message, ok bool, err error) {
+// Ends are the first and the last message of an archive that are greater than
+// floor; ok false when there are none.
+func (a *Archive) Ends(owner jid.JID, floor ID) (first, last Message, ok bool, err error) {
 	for range 3 {
 		// The oldest may go between the look at the index and the one at the body.
-		if first, last, ok, err = a.ends(owner); !errors.Is(err, ErrNotFound) {
+		if first, last, ok, err = a.ends(owner, floor); !errors.Is(err, ErrNotFound) {
 			break
 		}
 	}
 	return first, last, ok, err
 }
 
-func (a *Archive) ends(owner jid.JID) (first, last Message, ok bool, err error) {
-	w := window{a: a, owner: owner, to: ^ID(0)}
+func (a *Archive) ends(owner jid.JID, floor ID) (first, last Message, ok bool, err error) {
+	w := window{a: a, owner: owner, from: floor + 1, to: ^ID(0)}
 	for backward, m := range map[bool]*Message{false: &first, true: &last} {
 		ids, _, err := w.list(1, backward)
 		if err != nil || len(ids) == 0 {

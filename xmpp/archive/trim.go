@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"doorway/xmpp/jid"
@@ -127,8 +128,13 @@ func (a *Archive) remove(list []goner) error {
 // Purge deletes the archive of an account or a room that is no more. It
 // returns after that is on disk.
 func (a *Archive) Purge(owner jid.JID) error {
-	for {
-		n, err := a.purge(owner.Bare())
+	return a.purgeTo(context.Background(), owner.Bare(), ^ID(0))
+}
+
+// purgeTo deletes what an owner has up to an id, until ctx ends.
+func (a *Archive) purgeTo(ctx context.Context, owner jid.JID, last ID) error {
+	for ctx.Err() == nil {
+		n, err := a.purge(owner, last)
 		if err != nil {
 			return fmt.Errorf("purge archive of %s: %w", owner, err)
 		}
@@ -136,20 +142,86 @@ func (a *Archive) Purge(owner jid.JID) error {
 			return nil
 		}
 	}
+	return nil
 }
 
-// purge deletes some messages of an archive and returns how many.
-func (a *Archive) purge(owner jid.JID) (int, error) {
+// Forget has Run delete what an owner that is no more has archived until now.
+// It does not wait, and the caller may hold an entity lock. Where the process
+// ends before that is done, Owners tells at the next start whom to forget.
+func (a *Archive) Forget(owner jid.JID) {
+	a.mu.Lock()
+	a.ended[owner.Bare().Clone()] = a.last
+	a.mu.Unlock()
+	a.wake()
+}
+
+// Floor is below every message that comes from now on: the Query.Floor of an
+// owner that begins now, under a name that somebody else may have had.
+func (a *Archive) Floor() ID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(a.last, at(a.conf.Now())-1)
+}
+
+// bury deletes what owners that are no more have left.
+func (a *Archive) bury(ctx context.Context) error {
+	for ctx.Err() == nil {
+		a.mu.Lock()
+		var owner jid.JID
+		var last ID
+		for owner, last = range a.ended {
+			break
+		}
+		a.mu.Unlock()
+		if owner.IsZero() {
+			return nil
+		}
+		if err := a.purgeTo(ctx, owner, last); err != nil || ctx.Err() != nil {
+			return err // it stays on the list
+		}
+		a.mu.Lock()
+		if a.ended[owner] == last { // else it has ended once more
+			delete(a.ended, owner)
+		}
+		a.mu.Unlock()
+	}
+	return nil
+}
+
+// Owners calls f for each that has archived messages, until f returns false;
+// f may call Forget.
+func (a *Archive) Owners(f func(owner jid.JID) bool) error {
+	for from := "\x00\xff"; ; {
+		name := ""
+		err := a.index.Range(from, "", false, func(key string, _ []byte) bool {
+			name = strings.Clone(key[:strings.IndexAny(key, "\x00\x01")])
+			return false
+		})
+		switch {
+		case err != nil:
+			return fmt.Errorf("read archive: %w", err)
+		case name == "":
+			return nil
+		}
+		if owner, err := jid.Parse(name); err == nil && !f(owner) {
+			return nil
+		}
+		from = name + "\x02" // behind all of its rows
+	}
+}
+
+// purge deletes some messages of an archive, none after last, and returns how many.
+func (a *Archive) purge(owner jid.JID, last ID) (int, error) {
 	a.upkeep.Lock()
 	defer a.upkeep.Unlock()
 	var list []goner
 	var with []string
-	err := a.index.Range(indexKey(owner, 0), owner.String()+"\x01", false, func(key string, raw []byte) bool {
+	err := a.index.Range(indexKey(owner, 0), indexKey(owner, last)+"\x00", false, func(key string, raw []byte) bool {
 		list = append(list, goner{id: idOf(key), rows: []string{key}})
 		with = append(with, contactIn(raw))
 		return len(list) < batch
 	})
-	if err != nil {
+	if err != nil || len(list) == 0 {
 		return 0, err
 	}
 	for i := range list {

@@ -51,9 +51,10 @@ func Form() string {
 		"<field type='boolean' var='include-groupchat'/></x></query>"
 }
 
-// Metadata is the answer to <metadata/> (XEP-0313 §5).
-func (a *Archive) Metadata(owner jid.JID) (string, error) {
-	first, last, ok, err := a.Ends(owner)
+// Metadata is the answer to <metadata/> (XEP-0313 §5), about what is greater
+// than floor.
+func (a *Archive) Metadata(owner jid.JID, floor ID) (string, error) {
+	first, last, ok, err := a.Ends(owner, floor)
 	if err != nil {
 		return "", err
 	}

@@ -3,7 +3,8 @@
 // (XEP-0359 0.7.0) and lets people choose what is (XEP-0441 0.2.0).
 //
 // Kept are messages of type chat and normal that have a body, are encrypted,
-// are a receipt (XEP-0184) or a chat marker (XEP-0333), or ask for it
+// are a receipt (XEP-0184), a chat marker (XEP-0333) or a retraction (XEP-0424
+// 0.4.2, which leaves a tombstone of a recent message), or ask for it
 // (<store/>, XEP-0334), unless they ask not to be (<no-store/>,
 // <no-permanent-store/>). What is refused on the way, because somebody is
 // blocked or nobody is there to be reached, is not kept; what the gateway of
@@ -21,8 +22,10 @@ package mam
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"doorway/xmpp"
 	"doorway/xmpp/archive"
@@ -70,6 +73,7 @@ func (m *Module) Info() xmpp.Info {
 		{Doc: "XEP-0359", Version: "0.7.0", Title: "Unique and Stable Stanza IDs"},
 		{Doc: "XEP-0441", Version: "0.2.0", Title: "Message Archive Management Preferences"},
 		{Doc: "XEP-0059", Version: "1.0", Title: "Result Set Management"},
+		{Doc: "XEP-0424", Version: "0.4.2", Title: "Message Retraction"},
 	}}
 }
 
@@ -97,7 +101,7 @@ func (m *Module) Load(h xmpp.Host) error {
 		h.IQ(xmpp.ToSelf, r.typ, name, r.f)
 		h.IQ(xmpp.ToBare, r.typ, name, forbidden)
 	}
-	h.Feature(xmpp.ToBare, archive.Space, archive.Extended, archive.Groupchat, archive.IDSpace)
+	h.Feature(xmpp.ToBare, archive.Space, archive.Extended, archive.Groupchat, archive.IDSpace, archive.RetractSpace, archive.Tombstones)
 	h.Message(xmpp.Outbound, prioSent, m.sent)
 	h.Message(xmpp.Inbound, prioReceived, m.received)
 	return nil
@@ -118,7 +122,7 @@ func (m *Module) query(ctx context.Context, iq *xmpp.IQ) (string, error) {
 }
 
 func (m *Module) metadata(_ context.Context, iq *xmpp.IQ) (string, error) {
-	return m.conf.Archive.Metadata(iq.Session.JID().Bare())
+	return m.conf.Archive.Metadata(iq.Session.JID().Bare(), 0)
 }
 
 // sent archives what a client sends, and for a recipient here too.
@@ -142,6 +146,7 @@ func (m *Module) sent(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error)
 		owners = append(owners, archive.Owner{JID: other, With: st.From})
 	}
 	d.Archived = m.conf.Archive.Put(st, d.Await(), owners...).String()
+	m.retract(d, st, me, st.To)
 	return xmpp.Pass, nil
 }
 
@@ -166,9 +171,33 @@ func (m *Module) received(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, er
 	id := d.Archived
 	if id == "" {
 		id = m.conf.Archive.Put(st, d.Await(), archive.Owner{JID: user, With: st.From}).String()
+		m.retract(d, st, user, st.From)
 	}
 	d.Stanza = st.WithAppended(archive.StanzaID(user, id))
 	return xmpp.Pass, nil
+}
+
+// retract leaves of a message that its author takes back what tells that it was
+// there (XEP-0424 §4), in the archive of one owner and of whoever shares it. One
+// that is not found is too old, or never was.
+func (m *Module) retract(d *xmpp.Delivery, st *stanza.Stanza, owner, with jid.JID) {
+	id, ok := archive.Retracts(st)
+	if !ok {
+		return
+	}
+	at, old, err := m.conf.Archive.Find(owner, with, st.From, id)
+	if err == nil {
+		keep := func(e *stanza.Element) bool {
+			return e.Name == stanza.Name{Space: archive.IDSpace, Local: "origin-id"}
+		}
+		done := d.Await()
+		if err = m.conf.Archive.Replace(owner, at, archive.Tombstone(old, keep, st.ID, time.Now(), ""), done); err != nil {
+			done(nil)
+		}
+	}
+	if err != nil && !errors.Is(err, archive.ErrNotFound) {
+		m.host.Log().Error("a retracted message stays in the archive", "comp", "mam", "user", owner.String(), "err", err)
+	}
 }
 
 // withoutIDs takes out ids in the name of the account itself (XEP-0359 §4).

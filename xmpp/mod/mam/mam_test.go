@@ -331,7 +331,7 @@ func TestOff(t *testing.T) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(10 * time.Second); ; {
-		if _, _, any, err := kept.Ends(jid.MustParse(alice)); err != nil {
+		if _, _, any, err := kept.Ends(jid.MustParse(alice), 0); err != nil {
 			t.Fatal(err)
 		} else if !any {
 			return
@@ -342,4 +342,44 @@ func TestOff(t *testing.T) {
 			t.Fatal("the old messages stay")
 		}
 	}
+}
+
+// TestRetraction: of a message that its author takes back a tombstone stays, in
+// both archives; nobody else takes it back.
+func TestRetraction(t *testing.T) {
+	h := open(t, nil)
+	a, b := h.Login(alice+"/desk", "<presence/>"), h.Login(bob+"/phone", "<presence/>")
+	retraction := "<retract xmlns='urn:xmpp:message-retract:1' id='m1'/><fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:message-retract:1'/><body>/me took it back</body>"
+	a.Say("<message type='chat' to='" + bob + "' id='m1'><body>oops</body><origin-id xmlns='urn:xmpp:sid:0' id='m1'/></message>")
+	first := h.query(b, "").ids
+	xml := func(c *routertest.Client) string {
+		t.Helper()
+		m, err := h.archive.Get(c.Session.JID().Bare(), must(archive.ParseID(first[0])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.XML
+	}
+	b.Say("<message type='chat' to='" + alice + "' id='m2'>" + retraction + "</message>")
+	if got := xml(a); !strings.Contains(got, "oops") {
+		t.Errorf("taken back by the other: %s", got)
+	}
+	a.Say("<message type='chat' to='" + bob + "' id='m3'>" + retraction + "</message>")
+	for _, c := range []*routertest.Client{a, b} {
+		got := xml(c)
+		if strings.Contains(got, "oops") || !strings.Contains(got, " id='m1'") || !strings.Contains(got, "<origin-id") ||
+			!strings.Contains(got, "<retracted xmlns='urn:xmpp:message-retract:1' id='m3' stamp='") {
+			t.Errorf("%s", got)
+		}
+		if n := len(h.query(c, "").ids); n != 3 {
+			t.Errorf("%d messages", n)
+		}
+	}
+}
+
+func must(id archive.ID, ok bool) archive.ID {
+	if !ok {
+		panic("no id")
+	}
+	return id
 }

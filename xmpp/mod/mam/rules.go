@@ -1,52 +1,15 @@
 package mam
 
 import (
-	"strings"
-
+	"doorway/xmpp/archive"
 	"doorway/xmpp/stanza"
 )
 
-const (
-	hints    = "urn:xmpp:hints"         // XEP-0334
-	receipts = "urn:xmpp:receipts"      // XEP-0184
-	markers  = "urn:xmpp:chat-markers:" // XEP-0333
-	eme      = "urn:xmpp:eme:0"         // XEP-0380
-	openpgp  = "urn:xmpp:openpgp:0"     // XEP-0373
-	omemo    = "urn:xmpp:omemo:"        // XEP-0384
-	axolotl  = "eu.siacs.conversations.axolotl"
-)
-
-// storable applies XEP-0313 §6.1.1 and the hints of XEP-0334.
+// storable says which messages of an account are archived (XEP-0313 §6.1.1).
 func storable(st *stanza.Stanza) bool {
 	switch st.Type {
 	case "headline", "groupchat", stanza.TypeError:
 		return false
 	}
-	if st.Children == 0 {
-		return false
-	}
-	store := false
-	els := st.Elements()
-	for i := range els {
-		switch n := els[i].Name; n.Space {
-		case "jabber:client":
-			store = store || n.Local == "body"
-		case hints:
-			switch n.Local {
-			case "no-store", "no-permanent-store":
-				return false
-			case "store":
-				store = true
-			}
-		case receipts:
-			store = store || n.Local == "received"
-		case eme, openpgp:
-			store = true
-		default:
-			// A key exchange without a payload is of use to one device, now.
-			store = store || strings.HasPrefix(n.Space, markers) && n.Local != "markable" ||
-				n.Local == "encrypted" && (n.Space == axolotl || strings.HasPrefix(n.Space, omemo)) && els[i].Child("", "payload") != nil
-		}
-	}
-	return store
+	return archive.Storable(st)
 }
