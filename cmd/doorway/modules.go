@@ -71,7 +71,7 @@ func newModules(cfg *config.Config) modules {
 		m.csi,
 		m.commands,
 		mam.New(mam.Config{Archive: kept, Subscriptions: m.roster, Blocker: m.blocking, Off: !cfg.Archive.On()}),
-		muc.New(muc.Config{Domain: cfg.MUCDomain()}),
+		muc.New(muc.Config{Domain: cfg.MUCDomain(), Archive: kept, ArchiveOff: !cfg.Archive.On()}),
 		caps.New("urn:doorway", 0),
 		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),
 	}

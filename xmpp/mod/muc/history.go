@@ -23,7 +23,7 @@ const (
 type said struct {
 	V    int    `json:"v"`
 	XML  string `json:"xml"`            // from the occupant, with ids, without to
-	Real string `json:"real,omitempty"` // whose it is
+	Real string `json:"real,omitempty"` // whose it is; "" for the room's
 }
 
 func historyKey(room jid.JID, id uint64) string {
@@ -52,8 +52,12 @@ func (r *room) nextID() uint64 {
 
 // keep stores a message, and lets the oldest go; done is called when that is
 // on disk.
-func (r *room) keep(id uint64, st *stanza.Stanza, real jid.JID, done func(error)) {
-	changes := map[string]any{historyKey(r.jid, id): said{V: 1, XML: st.WithTo(jid.JID{}).String(), Real: real.String()}}
+func (r *room) keep(id uint64, st *stanza.Stanza, by *seat, done func(error)) {
+	row := said{V: 1, XML: st.String()}
+	if by != nil {
+		row.Real = by.occ.bare.String()
+	}
+	changes := map[string]any{historyKey(r.jid, id): row}
 	r.kept = append(r.kept, id)
 	for len(r.kept) > keepMessages {
 		changes[historyKey(r.jid, r.kept[0])] = nil
@@ -73,6 +77,12 @@ func (r *room) loadHistory() error {
 		r.last = r.kept[n-1]
 	}
 	return err
+}
+
+// unkeep lets one message go.
+func (r *room) unkeep(id uint64, done func(error)) {
+	r.kept = slices.DeleteFunc(r.kept, func(x uint64) bool { return x == id })
+	r.m.history.Later(map[string]any{historyKey(r.jid, id): nil}, done)
 }
 
 // dropHistory forgets the room's messages.
@@ -116,8 +126,9 @@ type past struct {
 }
 
 type line struct {
-	id uint64
-	st *stanza.Stanza
+	id   uint64
+	st   *stanza.Stanza
+	real string
 }
 
 // read fills p up to p.last, which the caller has seen in the room.
@@ -143,7 +154,7 @@ func (m *Module) read(p *past) error {
 		if bytes += len(s.XML); bytes > readBytes {
 			return false
 		}
-		p.lines = append(p.lines, line{id, st})
+		p.lines = append(p.lines, line{id, st, s.Real})
 		return len(p.lines) < keepMessages
 	})
 	if err != nil {

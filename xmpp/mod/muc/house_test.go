@@ -34,8 +34,15 @@ type office struct {
 
 func open(t testing.TB, store router.Store, more ...xmpp.Module) *office {
 	t.Helper()
+	return openWith(t, store, muc.Config{}, more...)
+}
+
+// openWith is open with what c says beside domain and clock.
+func openWith(t testing.TB, store router.Store, c0 muc.Config, more ...xmpp.Module) *office {
+	t.Helper()
 	o := &office{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	o.m = muc.New(muc.Config{Domain: service, Now: func() time.Time { return o.now }})
+	c0.Domain, c0.Now = service, func() time.Time { return o.now }
+	o.m = muc.New(c0)
 	accounts := routertest.Accounts{}
 	for _, p := range people {
 		accounts[p] = true

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"doorway/xmpp"
+	"doorway/xmpp/archive"
 	"doorway/xmpp/form"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
@@ -181,6 +182,10 @@ func (r *room) features() []string {
 		pick(c.Moderated, "muc_moderated", "muc_unmoderated"),
 		pick(c.Anyone, "muc_nonanonymous", "muc_semianonymous"),
 		pick(c.Password != "", "muc_passwordprotected", "muc_unsecured"),
+	}
+	list = append(list, archive.RetractSpace, archive.Tombstones, nsModerate, nsModerate0)
+	if r.archives() {
+		list = append(list, archive.Space, archive.Extended)
 	}
 	if r.registers() {
 		list = append(list, nsRegister)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"doorway/xmpp"
+	"doorway/xmpp/archive"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
 	"doorway/xmpp/stanza"
@@ -46,6 +47,12 @@ func (m *Module) iq(ctx context.Context, st *stanza.Stanza) (xmpp.Verdict, error
 		f = either(get, m.roomItems, nil)
 	case stanza.Name{Space: nsPing, Local: "ping"}:
 		f = either(get, m.roomPing, nil)
+	case stanza.Name{Space: archive.Space, Local: "query"}:
+		f = either(get, m.archiveForm, m.archiveQuery)
+	case stanza.Name{Space: archive.Space, Local: "metadata"}:
+		f = either(get, m.archiveMetadata, nil)
+	case stanza.Name{Space: nsModerate, Local: "moderate"}, stanza.Name{Space: nsFasten, Local: "apply-to"}:
+		f = either(get, nil, m.moderate)
 	}
 	if f != nil {
 		return xmpp.Done, f(ctx, st)

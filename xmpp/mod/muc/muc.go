@@ -1,6 +1,8 @@
 // Package muc is the group chat service: a hosted domain whose addresses are
 // rooms (XEP-0045 1.34, with XEP-0249 1.2 invitations, XEP-0410 1.1 self-ping,
-// XEP-0421 1.0 occupant identifiers and XEP-0486 0.1 room avatars).
+// XEP-0421 1.0 occupant identifiers and XEP-0486 0.1 room avatars), with an
+// archive for each room (XEP-0313 1.1.3) in which authors (XEP-0424 0.4.2) and
+// moderators (XEP-0425 0.3.0) retract messages.
 //
 // A room is in memory while somebody is in it; a persistent one lies on disk
 // otherwise, and nothing of it runs. What a room tells leaves it in one order
@@ -15,7 +17,7 @@
 // refused, so that clients notice that they have fallen out; a destroyed
 // persistent room stays gone for 30 days; registering a nick makes a member.
 //
-// Left out: archive queries and moderation of messages. The package starts no goroutine.
+// The package starts no goroutine.
 package muc
 
 import (
@@ -27,6 +29,7 @@ import (
 	"time"
 
 	"doorway/xmpp"
+	"doorway/xmpp/archive"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
 	"doorway/xmpp/stanza"
@@ -39,7 +42,11 @@ type Config struct {
 	Create func(jid.JID) bool
 	// Rooms is how many there may be; 0 means 10,000.
 	Rooms int
-	Now   func() time.Time // nil means time.Now
+	// Archive keeps what is said in rooms; nil for none. With ArchiveOff nothing
+	// new comes into it and nobody reads it, but what rooms that end have left goes.
+	Archive    *archive.Archive
+	ArchiveOff bool
+	Now        func() time.Time // nil means time.Now
 }
 
 // Module is the service. Safe for concurrent use after Load.
@@ -92,6 +99,8 @@ func (*Module) Info() xmpp.Info {
 		{Doc: "XEP-0249", Version: "1.2", Title: "Direct MUC Invitations"},
 		{Doc: "XEP-0410", Version: "1.1", Title: "MUC Self-Ping"},
 		{Doc: "XEP-0421", Version: "1.0", Title: "Occupant Identifiers for MUC"},
+		{Doc: "XEP-0424", Version: "0.4.2", Title: "Message Retraction"},
+		{Doc: "XEP-0425", Version: "0.3.0", Title: "Moderated Message Retraction"},
 		{Doc: "XEP-0486", Version: "0.1", Title: "MUC Avatars"},
 	}}
 }
@@ -108,14 +117,23 @@ func (m *Module) Load(h xmpp.Host) error {
 		m.conf.Create = h.Exists
 	}
 	m.table, m.users, m.history = h.Table(tableRooms), h.Table(tableUsers), h.Table(tableHistory)
+	if m.conf.Archive != nil {
+		if err := m.conf.Archive.Open(h); err != nil {
+			return err
+		}
+	}
 	if err := m.readIndex(); err != nil {
 		return err
+	}
+	features := []string{muc.Space, muc.SpaceOccupant}
+	if m.archives() {
+		features = append(features, archive.Space)
 	}
 	h.Session(m.session)
 	return h.Domain(xmpp.Domain{
 		Name:       m.conf.Domain,
 		Identities: []xmpp.Identity{{Category: "conference", Type: "text", Name: "Rooms"}},
-		Features:   []string{muc.Space, muc.SpaceOccupant},
+		Features:   features,
 		Handler:    m,
 	})
 }

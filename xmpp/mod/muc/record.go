@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"doorway/xmpp/archive"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
 	"doorway/xmpp/stanza"
@@ -29,6 +30,7 @@ type record struct {
 	Conf   settings   `json:"conf"`
 	Secret []byte     `json:"secret,omitempty"`
 	Photo  string     `json:"photo,omitempty"` // SHA-1 of the vCard's photo
+	Floor  archive.ID `json:"floor,omitempty"` // what is archived below it was another room's
 	Gone   *tombstone `json:"gone,omitempty"`  // the room was destroyed; nothing else counts
 }
 
@@ -121,6 +123,9 @@ func (m *Module) readIndex() error {
 	if len(dead) > 0 {
 		m.table.Later(dead, nil)
 	}
+	if err := m.sweepArchive(); err != nil {
+		return err
+	}
 	return m.sweepHistory()
 }
 
@@ -134,7 +139,7 @@ func (r *room) load() error {
 	case !found || rec.Gone != nil:
 		return fmt.Errorf("no row")
 	}
-	r.conf, r.secret, r.photo = rec.Conf, rec.Secret, rec.Photo
+	r.conf, r.secret, r.photo, r.floor = rec.Conf, rec.Secret, rec.Photo, rec.Floor
 	if _, err := r.m.table.Get(subjectKey(r.jid), &r.subject); err != nil {
 		return err
 	}
@@ -164,7 +169,7 @@ func (r *room) load() error {
 
 // record is the room's row with the given configuration.
 func (r *room) record(conf settings) record {
-	return record{V: 1, Conf: conf, Secret: r.secret, Photo: r.photo}
+	return record{V: 1, Conf: conf, Secret: r.secret, Photo: r.photo, Floor: r.floor}
 }
 
 // subjectRow is the subject's, nil while none was set.

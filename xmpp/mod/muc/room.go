@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"doorway/xmpp/archive"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
 	"doorway/xmpp/stanza"
@@ -49,8 +50,9 @@ type room struct {
 	targets []jid.JID // the seats' addresses; replaced, never changed
 	asked   []question
 
-	last uint64   // id of the last message
-	kept []uint64 // ids of the messages on disk, oldest first
+	last  uint64     // id of the last message
+	kept  []uint64   // ids of the messages on disk, oldest first
+	floor archive.ID // below everything that was archived here
 }
 
 // occupant is a nick; those who share it are resources of one bare JID.
@@ -95,6 +97,7 @@ func (r *room) begin(by jid.JID) {
 	_, _ = rand.Read(r.secret) // ignored: never fails
 	r.creator = by.Clone()
 	r.users[r.creator.Bare()] = member{V: 1, Affiliation: muc.Owner}
+	r.floor = r.m.floor()
 }
 
 // locked reports that the first configuration has not come.
@@ -294,8 +297,7 @@ func (r *room) drop() {
 	r.m.mu.Unlock()
 }
 
-// forget ends the room: its last messages go, and its entry, but for a
-// tombstone.
+// forget ends the room: its messages go, and its entry, but for a tombstone.
 func (r *room) forget(gone *tombstone) {
 	r.m.mu.Lock()
 	if gone != nil {
@@ -305,6 +307,9 @@ func (r *room) forget(gone *tombstone) {
 	}
 	r.m.mu.Unlock()
 	r.dropHistory()
+	if a := r.m.conf.Archive; a != nil {
+		a.Forget(r.jid)
+	}
 }
 
 // enlist shows the room's configuration in the list of rooms.

@@ -22,6 +22,7 @@ type settings struct {
 	MembersOnly   bool   `json:"members_only,omitempty"`
 	Moderated     bool   `json:"moderated,omitempty"`
 	Logging       bool   `json:"logging,omitempty"`
+	NoArchive     bool   `json:"no_archive,omitempty"`
 	Password      string `json:"password,omitempty"` // "": none is needed
 	Anyone        bool   `json:"anyone,omitempty"`   // non-anonymous
 	ChangeSubject bool   `json:"change_subject,omitempty"`
@@ -39,6 +40,10 @@ func defaults() settings {
 // lockNicks is a field of our own; XEP-0045 §7.2.9 speaks of locked nicks, but
 // names no field.
 const lockNicks = "x-roomconfig_locknicks"
+
+// enableArchive is the field by which clients know that messages are archived;
+// XEP-0045 has none.
+const enableArchive = "muc#roomconfig_enablearchiving"
 
 // Bounds of texts, in bytes.
 const (
@@ -83,6 +88,9 @@ func (r *room) form() *form.Form {
 		form.Field{Var: "muc#roomconfig_roomadmins", Kind: form.JIDMulti, Label: "Admins", Values: list(muc.Admin)},
 		form.Field{Var: "muc#roomconfig_roomowners", Kind: form.JIDMulti, Label: "Owners", Values: list(muc.Owner)},
 	)
+	if r.m.archives() {
+		f.Fields = append(f.Fields, form.Switch(enableArchive, "Members can read what was said while they were away", !c.NoArchive))
+	}
 	f.Title = "Configuration of " + r.title()
 	f.Instructions = []string{"Fields that you leave out keep their value."}
 	return f
@@ -156,6 +164,13 @@ func (r *room) configured(f *form.Form) (settings, map[jid.JID]member, error) {
 	flag("muc#roomconfig_changesubject", &c.ChangeSubject)
 	flag("muc#roomconfig_enablelogging", &c.Logging)
 	flag(lockNicks, &c.LockNicks)
+	if r.m.archives() {
+		keeps := !c.NoArchive
+		for _, name := range []string{enableArchive, "mam", "muc#roomconfig_mam"} { // COMPAT(Conversations): it sends all that it knows
+			flag(name, &keeps)
+		}
+		c.NoArchive = !keeps
+	}
 	protected := c.Password != ""
 	flag("muc#roomconfig_passwordprotectedroom", &protected)
 	text("muc#roomconfig_roomsecret", &c.Password, maxTitle)

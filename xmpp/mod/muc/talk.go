@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"doorway/xmpp"
+	"doorway/xmpp/archive"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
 	"doorway/xmpp/stanza"
@@ -63,6 +64,10 @@ func notInside() error {
 	return stanza.NewError(stanza.NotAcceptable, "You are not in this room; enter it before you talk.")
 }
 
+func noVoice() error {
+	return forbidden("You have no voice in this room; ask a moderator for it.")
+}
+
 // message is what somebody sends to a room or one of its nicks.
 func (m *Module) message(ctx context.Context, d *xmpp.Delivery) error {
 	st := d.Stanza
@@ -72,6 +77,9 @@ func (m *Module) message(ctx context.Context, d *xmpp.Delivery) error {
 	}
 	if st.To.IsBare() && st.Type != "groupchat" {
 		return m.mediate(ctx, st)
+	}
+	if id, ok := archive.Retracts(st); ok && st.To.IsBare() {
+		return m.retract(ctx, d, id)
 	}
 	r, err := m.need(st.To.Bare())
 	if err != nil {
@@ -87,7 +95,7 @@ func (m *Module) message(ctx context.Context, d *xmpp.Delivery) error {
 	case st.To.IsFull():
 		return r.whisper(s, st)
 	case s.occ.role < muc.Participant:
-		return stanza.NewError(stanza.Forbidden, "You have no voice in this room; ask a moderator for it.")
+		return noVoice()
 	case isSubject(st):
 		return r.setSubject(s, d)
 	}
@@ -100,19 +108,39 @@ func isSubject(st *stanza.Stanza) bool {
 	return st.HasChild("", "subject") && !st.HasChild("", "body") && !st.HasChild("", "thread")
 }
 
-// stamped is a message as the room sends it out.
-func (r *room) stamped(s *seat, st *stanza.Stanza) (*stanza.Stanza, uint64) {
-	id := r.nextID()
-	add := s.occ.id + "<stanza-id xmlns='" + nsStanzaID + "' by='" + escape(r.jid.String()) + "' id='" + strconv.FormatUint(id, 10) + "'/>"
-	return r.cleanFor(st).WithFrom(s.occ.at).WithTo(jid.JID{}).WithAppended(add), id
+// own is an occupant's message in the room's words, but for its id.
+func (r *room) own(s *seat, st *stanza.Stanza) *stanza.Stanza {
+	return r.cleanFor(st).WithFrom(s.occ.at).WithTo(jid.JID{}).WithAppended(s.occ.id)
 }
 
-// talk reflects a message to everybody (XEP-0045 §7.4). All get the same
-// content.
+// talk reflects a message to everybody (XEP-0045 §7.4).
 func (r *room) talk(s *seat, d *xmpp.Delivery) {
-	out, id := r.stamped(s, d.Stanza)
-	if out.HasChild("", "body") && !out.HasChild(nsHints, "no-store") || out.HasChild(nsHints, "store") {
-		r.keep(id, out, s.occ.bare, d.Await())
+	st := r.own(s, d.Stanza)
+	shown := st.HasChild("", "body") && !st.HasChild(nsHints, "no-store") || st.HasChild(nsHints, "store")
+	r.publish(st, s, d, archive.Storable(st), shown)
+}
+
+// waiting lets what must be on disk be waited for, as xmpp.Delivery does.
+type waiting interface{ Await() (done func(error)) }
+
+// publish says something to everybody, under the id by which the room's archive
+// knows it, or else one of its own (XEP-0359). What a room with an archive does
+// not keep has none: a client would go on from there. All get the same content.
+// by is whose words they are, nil for the room's own; lasting puts it into the
+// archive, shown into the history.
+func (r *room) publish(st *stanza.Stanza, by *seat, w waiting, lasting, shown bool) {
+	n, id, out := r.nextID(), "", st
+	switch {
+	case !r.archives():
+		id = strconv.FormatUint(n, 10)
+	case lasting:
+		id = r.archive(st, by, w.Await()).String()
+	}
+	if id != "" {
+		out = st.WithAppended("<stanza-id xmlns='" + nsStanzaID + "' by='" + escape(r.jid.String()) + "' id='" + id + "'/>")
+	}
+	if shown {
+		r.keep(n, out, by, w.Await())
 	}
 	r.sendAll(out, r.targets)
 }
@@ -122,7 +150,7 @@ func (r *room) setSubject(s *seat, d *xmpp.Delivery) error {
 	if s.occ.role < muc.Moderator && !r.conf.ChangeSubject {
 		return stanza.NewError(stanza.Forbidden, "Only moderators may change the subject of this room.")
 	}
-	out, _ := r.stamped(s, d.Stanza)
+	out := r.own(s, d.Stanza)
 	if out.Size() > maxSubject {
 		return stanza.NewError(stanza.NotAcceptable, "This subject is too long.")
 	}
@@ -138,7 +166,7 @@ func (r *room) setSubject(s *seat, d *xmpp.Delivery) error {
 	if r.conf.Persistent && !r.locked() {
 		r.m.table.Later(map[string]any{subjectKey(r.jid): r.subjectRow()}, d.Await())
 	}
-	r.sendAll(out, r.targets)
+	r.publish(out, s, d, true, false)
 	return nil
 }
 
