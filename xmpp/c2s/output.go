@@ -2,6 +2,7 @@ package c2s
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +44,15 @@ func (q *queue) free() {
 	if q.items = q.items[:0]; cap(q.items) <= 256 {
 		queues.Put(q)
 	}
+}
+
+// size is about what the queue takes on the wire.
+func (q *queue) size() int {
+	n := 0
+	for _, it := range q.items {
+		n += it.size()
+	}
+	return n
 }
 
 // writes lends the buffers in which frames are put together.
@@ -158,7 +168,7 @@ func (c *conn) pump(mayWait bool) {
 			return
 		}
 		buf := writes.Get().(*[]byte)
-		b := (*buf)[:0]
+		b := slices.Grow((*buf)[:0], q.size())
 		for i := range q.items {
 			switch it := &q.items[i]; {
 			case it.st != nil:

@@ -172,9 +172,7 @@ func (c *conn) carryOn(b *batch, acked []*stanza.Stanza) {
 		}
 	}()
 	b.begin()
-	for _, st := range acked {
-		c.session().Acked(b, st)
-	}
+	c.session().Acked(b, acked...)
 	c.session().Resumed(context.Context(b))
 	b.flush()
 }

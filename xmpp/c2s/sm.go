@@ -155,9 +155,7 @@ func (c *conn) acked(ctx context.Context, t *xmlstream.Token) error {
 		c.push(ctx, item{raw: ackRequest})
 	}
 	c.mu.Unlock()
-	for _, st := range done {
-		c.session().Acked(ctx, st)
-	}
+	c.session().Acked(ctx, done...)
 	return nil
 }
 

@@ -259,7 +259,9 @@ func TestAcked(t *testing.T) {
 	r, _ := newRouter(t, func(h xmpp.Host) {
 		for _, v := range []xmpp.Verdict{xmpp.Done, xmpp.Pass} {
 			h.Message(xmpp.Acked, 0, func(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
-				got = append(got, d.Stanza.ID+" "+d.Session.JID().Resource())
+				if got = append(got, d.Stanza.ID+" "+d.Session.JID().Resource()); d.More {
+					got[len(got)-1] += " more"
+				}
 				return v, errors.New("ignored")
 			})
 		}
@@ -273,5 +275,10 @@ func TestAcked(t *testing.T) {
 	alice.Acked(background(t), parse(t, "<presence/>"))
 	if strings.Join(got, ",") != "m desk,m desk" {
 		t.Errorf("hooks saw %q", got)
+	}
+	got = nil
+	alice.Acked(background(t), parse(t, "<message id='1'/>"), parse(t, "<presence/>"), parse(t, "<message id='2'/>"), parse(t, "<presence/>"))
+	if strings.Join(got, ",") != "1 desk more,1 desk more,2 desk,2 desk" {
+		t.Errorf("of several the hooks saw %q", got)
 	}
 }

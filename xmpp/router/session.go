@@ -137,15 +137,21 @@ func (s *Session) Absent() bool {
 	return ok && a.Absent()
 }
 
-// Acked tells that the client has confirmed a stanza (XEP-0198 §4): the very
-// one that the stream was given.
-func (s *Session) Acked(ctx context.Context, st *stanza.Stanza) {
-	hooks := s.r.tables.run[st.Kind][xmpp.Acked]
-	if len(hooks) == 0 {
-		return
+// Acked tells what the client has confirmed with one acknowledgement (XEP-0198
+// §4), oldest first: the very stanzas that the stream was given.
+func (s *Session) Acked(ctx context.Context, confirmed ...*stanza.Stanza) {
+	var last [stanza.IQ + 1]int // of each kind, counted from 1
+	for i, st := range confirmed {
+		last[st.Kind] = i + 1
 	}
-	d := &xmpp.Delivery{Stanza: st, Session: s}
-	for _, h := range hooks {
-		h(ctx, d) //nolint:errcheck // ignored: verdicts have no meaning at Acked
+	for i, st := range confirmed {
+		hooks := s.r.tables.run[st.Kind][xmpp.Acked]
+		if len(hooks) == 0 {
+			continue
+		}
+		d := &xmpp.Delivery{Stanza: st, Session: s, More: i+1 < last[st.Kind]}
+		for _, h := range hooks {
+			h(ctx, d) //nolint:errcheck // ignored: verdicts have no meaning at Acked
+		}
 	}
 }

@@ -2,9 +2,12 @@ package offline
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
+	"doorway/xmpp"
+	"doorway/xmpp/router"
 	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
@@ -115,5 +118,48 @@ func TestAbsentSessionThatEndsMeanwhile(t *testing.T) {
 	phone.Session.Unbind(context.Background(), []*stanza.Stanza{phone.All()[0]})
 	if c := h.login("bob", "desk", true, online); bodies(c) != "late" {
 		t.Errorf("got %q", bodies(c))
+	}
+}
+
+// TestOneAcknowledgement of many erases their rows together, or none of them
+// when the reader ends before the last; those go when its session does.
+func TestOneAcknowledgement(t *testing.T) {
+	for name, ends := range map[string]bool{"whole": false, "cut short": true} {
+		t.Run(name, func(t *testing.T) {
+			store := routertest.NewStore()
+			var rows []int
+			watch := routertest.Module(func(x xmpp.Host) {
+				x.Message(xmpp.Acked, prioStore+1, func(context.Context, *xmpp.Delivery) (xmpp.Verdict, error) {
+					if rows = append(rows, store.Len()); ends && len(rows) == 2 {
+						panic("the reader ends")
+					}
+					return xmpp.Pass, nil
+				})
+			})
+			h := &house{House: routertest.Open(t, router.Config{Store: store}, New(Config{}), routertest.Available(), watch)}
+			alice := h.login("alice", "desk", false, online)
+			phone := h.absent("bob", "phone")
+			for _, body := range []string{"one", "two", "three"} {
+				chat(alice, body)
+			}
+			func() {
+				defer func() { _ = recover() }() // ignored: it is the test's own
+				phone.Session.Acked(context.Background(), phone.All()...)
+			}()
+			want, left, back := []int{3, 3, 0}, 0, []*stanza.Stanza(nil)
+			if ends {
+				want, left, back = []int{3, 3}, 3, phone.All()[2:]
+			}
+			if !slices.Equal(rows, want) || store.Len() != left {
+				t.Errorf("%d rows stood after each, %d at the end", rows, store.Len())
+			}
+			phone.Session.Unbind(context.Background(), back)
+			if left = min(left, 1); store.Len() != left {
+				t.Errorf("%d rows after the session's end", store.Len())
+			}
+			if c := h.login("bob", "desk", true, online); ends && bodies(c) != "three" || !ends && bodies(c) != "" {
+				t.Errorf("replayed %q", bodies(c))
+			}
+		})
 	}
 }

@@ -24,6 +24,8 @@ type mailbox struct {
 	mu      sync.Mutex // guards what follows
 	rows    []*row     // in order of storing
 	bytes   int
+	near    int  // where in rows the next acknowledged one probably is
+	taken   int  // rows that were acknowledged and are not yet erased
 	read    bool // once is over
 	dead    bool // empty and out of Module.boxes
 	pumping bool // somebody sends rows now
@@ -40,8 +42,9 @@ type row struct {
 	// st is the stanza as it was sent. It is kept until the row goes, or for
 	// a while after its stream died, to recognise acknowledgements and what
 	// the router gives back.
-	st  *stanza.Stanza
-	due time.Time // to erase, when sent without XEP-0198; to forget st, when it waits again
+	st    *stanza.Stanza
+	taken bool      // acknowledged: it goes with the others of that acknowledgement
+	due   time.Time // to erase, when sent without XEP-0198; to forget st, when it waits again
 }
 
 // peek returns the mailbox of an account that has rows, else nil.
@@ -181,13 +184,18 @@ func (b *mailbox) waiting() bool {
 // The very same stanza comes back from a stream; the comparison of contents
 // (the stamp is part of it) is for one that was rebuilt on the way.
 func (b *mailbox) index(st *stanza.Stanza) int {
-	for i, r := range b.rows {
-		if r.st == st {
+	for i := b.near; i < len(b.rows); i++ { // acknowledgements come in order
+		if r := b.rows[i]; r.st == st && !r.taken {
 			return i
 		}
 	}
 	for i, r := range b.rows {
-		if r.st != nil && r.st.ID == st.ID && r.st.From == st.From && r.st.Inner() == st.Inner() {
+		if r.st == st && !r.taken {
+			return i
+		}
+	}
+	for i, r := range b.rows {
+		if r.st != nil && !r.taken && r.st.ID == st.ID && r.st.From == st.From && r.st.Inner() == st.Inner() {
 			return i
 		}
 	}
@@ -200,24 +208,31 @@ func (b *mailbox) has(st *stanza.Stanza) bool {
 	return b.index(st) >= 0
 }
 
-// arrived erases the row of a stanza that was acknowledged, and reports
-// whether it was one of ours.
-func (b *mailbox) arrived(st *stanza.Stanza) bool {
+// arrived takes a stanza that s has acknowledged. The rows of all that one
+// acknowledgement covers are erased together, with the last of them (more is
+// false): true, when there were any.
+func (b *mailbox) arrived(s xmpp.Session, st *stanza.Stanza, more bool) bool {
 	b.mu.Lock()
 	defer b.release()
-	i := b.index(st)
-	if i < 0 {
+	if i := b.index(st); i >= 0 {
+		b.rows[i].to, b.rows[i].taken = s, true
+		b.taken++
+		b.near = i + 1
+	}
+	if more || b.taken == 0 {
 		return false
 	}
-	b.m.table.Later(map[string]any{b.rows[i].key: nil}, b.m.erased)
-	b.drop(i)
+	b.erase(isTaken)
 	return true
 }
+
+func isTaken(r *row) bool { return r.taken }
 
 // drop forgets one row. Needs the lock.
 func (b *mailbox) drop(i int) {
 	b.bytes -= b.rows[i].size
 	b.rows = slices.Delete(b.rows, i, i+1)
+	b.near = 0
 }
 
 // erase deletes the rows that gone picks. Needs the lock.
@@ -230,6 +245,9 @@ func (b *mailbox) erase(gone func(*row) bool) {
 			continue
 		}
 		b.bytes -= r.size
+		if r.taken {
+			b.taken--
+		}
 		if changes[r.key] = nil; len(changes) == batch {
 			b.m.table.Later(changes, b.m.erased)
 			changes = make(map[string]any)
@@ -238,7 +256,7 @@ func (b *mailbox) erase(gone func(*row) bool) {
 	if len(changes) > 0 {
 		b.m.table.Later(changes, b.m.erased)
 	}
-	b.rows = kept
+	b.rows, b.near = kept, 0
 }
 
 // lost gives the rows of a session that ended back to the waiting ones.
@@ -247,6 +265,9 @@ func (b *mailbox) lost(s xmpp.Session) {
 	defer b.release()
 	if b.to == s {
 		b.to, b.burst, b.resume = nil, 0, time.Time{}
+	}
+	if b.taken > 0 { // the reader ended in the middle of an acknowledgement
+		b.erase(isTaken)
 	}
 	for _, r := range b.rows {
 		if r.to == s {

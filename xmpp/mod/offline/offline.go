@@ -302,9 +302,9 @@ func (m *Module) session(ctx context.Context, e xmpp.SessionEvent) {
 	}
 }
 
-// acked erases a row that has arrived.
+// acked erases the rows of what has arrived.
 func (m *Module) acked(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
-	if b := m.peek(d.Session.JID().Bare()); b != nil && b.arrived(d.Stanza) {
+	if b := m.peek(d.Session.JID().Bare()); b != nil && b.arrived(d.Session, d.Stanza, d.More) {
 		b.pump(ctx)
 	}
 	return xmpp.Pass, nil
