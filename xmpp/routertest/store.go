@@ -27,6 +27,7 @@ type Store struct {
 	held    bool
 	fail    error // of commits
 	broken  error // of reads
+	reads   int
 }
 
 // commit is changes that reach the disk together.
@@ -196,6 +197,13 @@ func (s *Store) Len() int {
 	return n
 }
 
+// Reads returns how often Get and Range were called.
+func (s *Store) Reads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
+}
+
 // LaterAll implements xmpp.Tables.
 func (s *Store) LaterAll(changes map[string]map[string]any, done func(error)) {
 	c := commit{done: done}
@@ -217,6 +225,7 @@ type table struct {
 func (t table) Get(key string, v any) (bool, error) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
+	t.s.reads++
 	if t.s.broken != nil {
 		return false, t.s.broken
 	}
@@ -250,6 +259,7 @@ func (t table) Later(changes map[string]any, done func(error)) {
 
 func (t table) Range(from, to string, reverse bool, f func(string, []byte) bool) error {
 	t.s.mu.Lock()
+	t.s.reads++
 	if err := t.s.broken; err != nil {
 		t.s.mu.Unlock()
 		return err

@@ -190,6 +190,12 @@ func New(kind Kind, typ, id string, from, to jid.JID, inner string) *Stanza {
 	return s
 }
 
+// NewChild is New for inner XML that is exactly one element of that name; it is
+// taken at its word, so a long roster is not read again.
+func NewChild(kind Kind, typ, id string, from, to jid.JID, payload Name, inner string) *Stanza {
+	return &Stanza{Kind: kind, Type: typ, ID: id, From: from, To: to, Payload: payload, Children: 1, xml: inner}
+}
+
 // payload counts the child elements and names the first.
 func payload(inner, decls string) (Name, int) {
 	if inner == "" {
@@ -222,6 +228,13 @@ func (s *Stanza) WithFrom(j jid.JID) *Stanza {
 func (s *Stanza) WithTo(j jid.JID) *Stanza {
 	c := *s
 	c.To = j
+	return &c
+}
+
+// WithAddress is s with another id, sender and recipient: one copy of a push for each receiver.
+func (s *Stanza) WithAddress(id string, from, to jid.JID) *Stanza {
+	c := *s
+	c.ID, c.From, c.To = id, from, to
 	return &c
 }
 
