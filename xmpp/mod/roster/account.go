@@ -5,25 +5,30 @@ import (
 	"strings"
 	"sync"
 
+	"doorway/xmpp"
 	"doorway/xmpp/jid"
 )
 
 // account is the roster of one local user, in memory while somebody uses it.
 type account struct {
-	owner jid.JID
-	once  sync.Once // loads
-	err   error     // why loading went wrong
-	refs  int       // users and unfinished entries; guarded by Module.mu
+	owner  jid.JID
+	shared xmpp.SharedRoster
+	once   sync.Once // loads
+	err    error     // why loading went wrong
+	refs   int       // users and unfinished entries; guarded by Module.mu
 
 	// mu is the account's entity lock: it may be held while calling
 	// Tables.LaterAll, never while waiting for the disk or calling hooks. It
 	// guards what follows.
 	mu       sync.Mutex
-	items    []*item // sorted by contact; replaced as a whole, so readers need the lock only to pick it up
-	listed   int     // items with listed
-	requests int     // items with a request
-	sum      digest  // of the listed items
-	summed   bool    // sum is known
+	items    []*item              // sorted by contact; replaced as a whole, so readers need the lock only to pick it up
+	listed   int                  // items with listed
+	overlays int                  // items with overlay
+	requests int                  // items with a request
+	own      digest               // of the kept items
+	summed   bool                 // own is known
+	told     string               // version of the computed items, as clients have been told
+	raises   map[jid.JID]struct{} // items that clients have been told are raised by a group; nil for none
 	queue    []*entry
 	running  bool // somebody works on the queue
 }
@@ -58,6 +63,9 @@ func (a *account) put(contact jid.JID, next *item) {
 	}
 	if next != nil {
 		a.count(next, 1)
+		a.raise(next)
+	} else {
+		delete(a.raises, contact)
 	}
 	switch {
 	case found && next != nil:
@@ -77,32 +85,63 @@ func (a *account) count(it *item, n int) {
 	if it.request != nil {
 		a.requests += n
 	}
-	if !it.listed {
+	switch {
+	case it.listed:
+		a.listed += n
+	case it.overlay:
+		a.overlays += n
+	default:
 		return
 	}
-	a.listed += n
 	if !a.summed {
 		return
 	}
 	if n > 0 {
-		a.sum.add(it.digest())
+		a.own.add(it.digest())
 	} else {
-		a.sum.remove(it.digest())
+		a.own.remove(it.digest())
 	}
 }
 
-// version is the roster's ver. Needs mu.
+// version is the roster's ver: that of the computed items and that of the user's
+// own part. The first is the one that clients have been told of, so that none is
+// given the version of a change whose pushes are yet to come. Needs mu.
 func (a *account) version() string {
 	if !a.summed {
-		a.sum = digest{}
+		a.own = digest{}
 		for _, it := range a.items {
-			if it.listed {
-				a.sum.add(it.digest())
+			if it.kept() {
+				a.own.add(it.digest())
 			}
 		}
 		a.summed = true
 	}
-	return a.sum.String()
+	sum := a.own
+	for contact := range a.raises {
+		sum.add(digestOf([]byte("raised " + contact.String())))
+	}
+	if a.told == "" {
+		return sum.String()
+	}
+	return sum.String() + "." + a.told
+}
+
+// raise notes whether an item of the user's own is raised by a group, and
+// reports that this is new. Needs mu.
+func (a *account) raise(it *item) (changed bool) {
+	is := it.listed && !it.state.hasFrom() && !a.sees(it.contact) && a.seen(it.contact)
+	if _, was := a.raises[it.contact]; was == is {
+		return false
+	}
+	if !is {
+		delete(a.raises, it.contact)
+		return true
+	}
+	if a.raises == nil {
+		a.raises = make(map[jid.JID]struct{})
+	}
+	a.raises[it.contact] = struct{}{}
+	return true
 }
 
 // acquire gives a local account, loaded; release must follow. The lock order
@@ -113,7 +152,7 @@ func (m *Module) acquire(owner jid.JID) (*account, error) {
 	if a == nil {
 		m.sweep()
 		owner = owner.Clone()
-		a = &account{owner: owner}
+		a = &account{owner: owner, shared: m.shared}
 		m.accounts[owner] = a
 	}
 	a.refs++
@@ -202,7 +241,12 @@ func (m *Module) load(a *account) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.items, a.listed = items, len(items) // keys sort as contacts do
+	a.told = m.shared.Version(a.owner)
+	a.items = items // keys sort as contacts do
+	for _, it := range items {
+		a.count(it, 1)
+		a.raise(it)
+	}
 	for _, p := range reqs {
 		s, err := decodeRequest(p.raw)
 		if err != nil {

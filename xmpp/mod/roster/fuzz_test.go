@@ -39,7 +39,7 @@ func FuzzRosterSet(f *testing.F) {
 		}
 		rec := it.record()
 		back, err := rec.item(e.contact)
-		if err != nil || !sameListing(it, back) {
+		if err != nil || !sameRecord(it, back) {
 			t.Errorf("record %+v reads back as %+v, %v", rec, back, err)
 		}
 	})

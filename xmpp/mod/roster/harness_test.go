@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"doorway/xmpp"
+	"doorway/xmpp/mod/blocking"
 	"doorway/xmpp/mod/presence"
 	"doorway/xmpp/mod/roster"
 	"doorway/xmpp/router"
@@ -27,13 +28,18 @@ type office struct {
 	// between, when not nil, is called after presence was broadcast and before
 	// requests are delivered.
 	between func()
+	// groups are the shared rosters, nil for none.
+	groups *groups
 }
 
 // play runs f in a bubble with a server; everything is settled when something
 // that has come is looked at.
-func play(t *testing.T, f func(t *testing.T, o *office)) {
+func play(t *testing.T, f func(t *testing.T, o *office)) { playWith(t, nil, f) }
+
+// playWith is play with shared groups.
+func playWith(t *testing.T, g *groups, f func(t *testing.T, o *office)) {
 	synctest.Test(t, func(t *testing.T) {
-		o := &office{disk: routertest.NewStore(), accounts: routertest.Accounts{"alice": true, "bob": true, "carol": true}}
+		o := &office{disk: routertest.NewStore(), groups: g, accounts: routertest.Accounts{"alice": true, "bob": true, "carol": true}}
 		o.start(t)
 		defer o.Go(o.disk.Run)()
 		synctest.Wait()
@@ -49,8 +55,13 @@ func (o *office) start(t testing.TB) {
 	if o.end != nil {
 		o.end()
 	}
-	o.roster = roster.New(nil)
-	o.House = routertest.Open(t, router.Config{Accounts: o.accounts, Store: o.disk}, o.roster, presence.New(o.roster), routertest.Module(o.hook))
+	if o.roster = roster.New(nil); o.groups != nil {
+		o.groups.watch = nil
+		o.roster = roster.New(o.groups)
+	}
+	block := blocking.New(o.roster)
+	o.House = routertest.Open(t, router.Config{Accounts: o.accounts, Store: o.disk}, o.roster, block,
+		presence.New(block.Subscriptions()), routertest.Module(o.hook))
 	o.Line, o.Settle = brief, synctest.Wait
 	o.peer = o.Component("peer.example")
 	o.end = o.Go(o.roster.Run)

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
+	"doorway/xmpp/xmlstream"
 )
 
 // forbidden answers whoever asks for, or tries to change, somebody else's
@@ -39,30 +41,42 @@ func (m *Module) get(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	s, req := iq.Session, iq.Stanza
 	m.enqueue(a, newEntry(func(ctx context.Context) {
 		s.SetValue(&interested, true)
-		var inner string
-		if ver != now {
-			inner = listXML(items, now)
-		}
-		m.host.Deliver(ctx, s, req.Reply(inner).WithFrom(a.owner))
+		m.host.Deliver(ctx, s, a.result(req, items, ver, now))
 	}))
 	a.mu.Unlock()
 	m.drain(ctx, a)
 	return "", xmpp.ErrLater
 }
 
+// result answers a get by a client that has version had: with nothing when that
+// is the one it would be given.
+func (a *account) result(req *stanza.Stanza, items []*item, had, ver string) *stanza.Stanza {
+	if had == ver {
+		return req.Reply("").WithFrom(a.owner)
+	}
+	return stanza.NewChild(stanza.IQ, string(stanza.Result), req.ID, a.owner, req.From, queryName, a.listXML(items, ver))
+}
+
+// lists lends the buffers in which rosters are put together.
+var lists = sync.Pool{New: func() any { return new([]byte) }}
+
 // listXML is a whole roster. Contacts that merely asked for a subscription are
 // not in it (RFC 6121 §3.1.3).
-func listXML(items []*item, ver string) string {
-	b := make([]byte, 0, 64+96*len(items))
-	b = append(b, "<query xmlns='jabber:iq:roster' ver='"...)
-	b = append(b, ver...)
+func (a *account) listXML(items []*item, ver string) string {
+	buf := lists.Get().(*[]byte)
+	b := append((*buf)[:0], "<query xmlns='jabber:iq:roster' ver='"...)
+	b = xmlstream.AppendEscaped(b, ver)
 	b = append(b, "'>"...)
-	for _, it := range items {
-		if it.listed {
-			b = it.appendXML(b)
-		}
+	a.each(items, func(it *item, s *xmpp.SharedItem) bool {
+		b = a.appendShown(b, it, s)
+		return true
+	})
+	b = append(b, "</query>"...)
+	xml := string(b)
+	if *buf = b; cap(b) <= 1<<20 {
+		lists.Put(buf)
 	}
-	return string(append(b, "</query>"...))
+	return xml
 }
 
 // edit is what a client asks for in a roster set.
@@ -141,7 +155,7 @@ func checkLabels(name string, groups []string) error {
 // full is the error for one contact too many.
 func full() error {
 	return stanza.NewError(stanza.ResourceConstraint,
-		fmt.Sprintf("A roster holds %d contacts at most. Remove one first.", maxItems))
+		fmt.Sprintf("A roster holds %d contacts of your own at most. Remove one first.", maxItems))
 }
 
 // set adds, changes or removes an item (RFC 6121 §2.3–2.5). It returns when the
@@ -159,34 +173,63 @@ func (m *Module) set(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	defer m.release(a)
 	a.mu.Lock()
 	old := find(a.items, ed.contact)
-	listed := old != nil && old.listed
 	var e *entry
-	switch {
-	case ed.remove && !listed:
-		a.mu.Unlock()
-		// RFC 6121 §2.5.3 prints the type modify.
-		return "", &stanza.Error{Type: stanza.Modify, Condition: stanza.ItemNotFound,
-			Text: "This contact is not in your roster."}
-	case ed.remove:
-		e = m.remove(a, old, true)
-	case !listed && a.listed >= maxItems:
-		a.mu.Unlock()
-		return "", full()
-	default:
-		next := item{contact: ed.contact}
-		if old != nil {
-			next = *old
-		}
-		next.listed, next.name, next.groups = true, ed.name, ed.groups
-		var push string
-		e = newEntry(func(ctx context.Context) { m.push(ctx, a.owner, push) })
-		e.waited = true
-		m.commit(a, ed.contact, old, &next, e)
-		// A push follows also when nothing has changed (§2.3.2).
-		push = queryXML(a.version(), string(next.appendXML(nil)))
+	if ed.remove {
+		e, err = m.take(a, old, ed.contact)
+	} else {
+		e, err = m.put(a, old, ed)
 	}
 	a.mu.Unlock()
+	if err != nil {
+		return "", err
+	}
 	return "", m.settle(ctx, a, e)
+}
+
+// take queues the removal that a client asks for: of the user's own part of a
+// contact. What groups show stays. Needs a.mu.
+func (m *Module) take(a *account, old *item, contact jid.JID) (*entry, error) {
+	shared := a.sees(contact)
+	if old != nil && (old.listed || shared && old.overlay) {
+		return m.remove(a, old, true), nil
+	}
+	if shared {
+		return nil, errShared()
+	}
+	// RFC 6121 §2.5.3 prints the type modify.
+	return nil, &stanza.Error{Type: stanza.Modify, Condition: stanza.ItemNotFound,
+		Text: "This contact is not in your roster."}
+}
+
+// put queues the addition or change that a client asks for. Needs a.mu.
+func (m *Module) put(a *account, old *item, ed edit) (*entry, error) {
+	s := a.shared.Item(a.owner, ed.contact)
+	if err := a.shareable(old, s, ed.groups); err != nil {
+		return nil, err
+	}
+	var next item
+	if s != nil {
+		next = edited(old, s, ed)
+		if next.overlay && (old == nil || !old.overlay) && a.overlays >= maxOverlays {
+			return nil, stanza.NewError(stanza.ResourceConstraint, fmt.Sprintf("You have given names or groups to %d contacts, "+
+				"which is all that is kept. Remove the name you gave to another one first.", maxOverlays))
+		}
+	} else {
+		if (old == nil || !old.listed) && a.listed >= maxItems {
+			return nil, full()
+		}
+		if next.contact = ed.contact; old != nil {
+			next = *old
+		}
+		next.listed, next.overlay, next.name, next.groups = true, false, ed.name, ed.groups
+	}
+	var push string
+	e := newEntry(func(ctx context.Context) { m.push(ctx, a.owner, push) })
+	e.waited = true
+	m.commit(a, ed.contact, old, &next, e)
+	// A push follows also when nothing has changed (§2.3.2).
+	push = a.pushXML(ed.contact, a.shown(&next, s))
+	return e, nil
 }
 
 // settle waits until an entry with waited is on disk, without a lock, and sees
@@ -211,19 +254,22 @@ func (m *Module) remove(a *account, old *item, undo bool) *entry {
 	})
 	e.waited = true
 	m.commit(a, old.contact, old, nil, e)
-	push = a.pushOf(old, nil)
+	push = a.pushOf(old.contact, old, nil)
 	return e
 }
 
-// undo sends what ends the subscriptions between owner and an item's contact.
+// undo sends what ends the subscriptions between owner and an item's contact,
+// but for what a group grants: then only a local contact's roster hears of it.
 func (m *Module) undo(ctx context.Context, owner jid.JID, it *item) {
-	if it.state.hasFrom() {
+	sees, seen := m.shared.Item(owner, it.contact) != nil, m.shared.Sees(it.contact, owner)
+	local := it.contact.Domain() == m.host.Domainpart()
+	if it.state.hasFrom() && !seen {
 		m.hide(ctx, owner, it.contact)
 	}
-	if it.state.hasTo() || it.state.out() {
+	if (it.state.hasTo() || it.state.out()) && (!sees || local) {
 		m.host.Send(ctx, subscription(unsubscribe, "", owner, it.contact), nil)
 	}
-	if it.state.hasFrom() || it.state.in() {
+	if (it.state.hasFrom() || it.state.in()) && (!seen || local) {
 		m.host.Send(ctx, subscription(unsubscribed, "", owner, it.contact), nil)
 	}
 }

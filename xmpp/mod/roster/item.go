@@ -22,17 +22,21 @@ type item struct {
 	name     string
 	groups   []string
 	state    state
-	listed   bool           // in the roster; false for a mere request (RFC 6121 appendix A.1, state 3)
+	listed   bool           // in the roster by the user's own doing; false for a mere request (RFC 6121 appendix A.1, state 3)
+	overlay  bool           // not listed: name and groups for a contact that comes through a group
 	approved bool           // pre-approval (RFC 6121 §3.4)
 	request  *stanza.Stanza // not nil exactly when state.in()
 }
 
 // empty reports that nothing is worth keeping.
-func (it *item) empty() bool { return !it.listed && it.request == nil }
+func (it *item) empty() bool { return !it.kept() && it.request == nil }
 
-// sameListing reports that two items look alike to the user's clients and on disk.
-func sameListing(a, b *item) bool {
-	return a.listed == b.listed && (!a.listed || a.name == b.name && a.approved == b.approved &&
+// kept reports that there is a record in table "roster".
+func (it *item) kept() bool { return it.listed || it.overlay }
+
+// sameRecord reports that two items look alike on disk.
+func sameRecord(a, b *item) bool {
+	return a.listed == b.listed && a.overlay == b.overlay && (!a.kept() || a.name == b.name && a.approved == b.approved &&
 		a.state.subscription() == b.state.subscription() && a.state.out() == b.state.out() &&
 		slices.Equal(a.groups, b.groups))
 }
@@ -72,16 +76,24 @@ func removedXML(contact jid.JID) string {
 
 // queryXML wraps items.
 func queryXML(ver, items string) string {
-	return "<query xmlns='jabber:iq:roster' ver='" + ver + "'>" + items + "</query>"
+	return "<query xmlns='jabber:iq:roster' ver='" + xmlstream.Escaped(ver) + "'>" + items + "</query>"
 }
 
-// digest is an order-independent sum over the listed items. It depends on what
-// clients see only, so that a version survives restarts and a roster that is
-// what it was has the version that it had (RFC 6121 §2.6).
+// digest is an order-independent sum over the user's own part of the roster. It
+// depends on what clients see only, so that a version survives restarts and a
+// roster that is what it was has the version that it had (RFC 6121 §2.6).
 type digest [2]uint64
 
 func (it *item) digest() digest {
-	h := sha256.Sum256(it.appendXML(nil))
+	xml := it.appendXML(nil)
+	if it.overlay {
+		xml = append(xml, "overlay"...)
+	}
+	return digestOf(xml)
+}
+
+func digestOf(b []byte) digest {
+	h := sha256.Sum256(b)
 	return digest{binary.BigEndian.Uint64(h[:8]), binary.BigEndian.Uint64(h[8:16])}
 }
 
@@ -101,6 +113,7 @@ type itemRecord struct {
 	Sub      string   `json:"sub"` // none, to, from, both
 	Ask      bool     `json:"ask,omitempty"`
 	Approved bool     `json:"approved,omitempty"`
+	Overlay  bool     `json:"overlay,omitempty"` // not in the roster but through a group
 }
 
 // requestRecord is the JSON of table "requests": the whole stanza (RFC 6121 §3.1.3).
@@ -113,7 +126,7 @@ const recordVersion = 1
 
 func (it *item) record() itemRecord {
 	return itemRecord{V: recordVersion, Name: it.name, Groups: it.groups, Sub: it.state.subscription(),
-		Ask: it.state.out(), Approved: it.approved}
+		Ask: it.state.out(), Approved: it.approved, Overlay: it.overlay}
 }
 
 // key is where an account keeps a contact, in both tables.
@@ -151,7 +164,7 @@ func (r itemRecord) item(contact jid.JID) (*item, error) {
 	if !ok {
 		return nil, fmt.Errorf("roster item with subscription %q", r.Sub)
 	}
-	return &item{contact: contact, name: r.Name, groups: r.Groups, listed: true, approved: r.Approved,
+	return &item{contact: contact, name: r.Name, groups: r.Groups, listed: !r.Overlay, overlay: r.Overlay, approved: r.Approved,
 		state: stateOf(hasTo, hasFrom, r.Ask, false)}, nil
 }
 

@@ -55,9 +55,9 @@ func (m *Module) commit(a *account, contact jid.JID, old, next *item, e *entry) 
 	if n == nil || n.empty() {
 		n, next = &gone, nil
 	}
-	if !sameListing(o, n) {
+	if !sameRecord(o, n) {
 		var v any
-		if n.listed {
+		if n.kept() {
 			v = n.record()
 		}
 		changes[tableRoster] = map[string]any{k: v}

@@ -20,9 +20,16 @@
 // removed item's pending requests are taken back and refused with it; an
 // account's own address cannot be put into its roster.
 //
-// Left out: shared rosters, which are to come in as an xmpp.SharedRoster beside
-// the personal items kept here; and interim pushes of roster versioning (an
-// outdated client gets the whole roster, as §2.6.3 allows).
+// Beside a user's own items stand those that groups give (xmpp.SharedRoster).
+// They are never stored here: what is kept is the user's own part, laid over
+// them, its name, groups and subscriptions. A name or group given to a contact
+// that only groups show is an overlay, which is in no roster by itself but waits
+// for the contact to come back. What groups grant cannot be ended by
+// subscription stanzas, which then concern the user's own part alone: they go on to
+// a local contact, whose roster keeps step without a word to its clients.
+//
+// Left out: interim pushes of roster versioning (an outdated client gets the
+// whole roster, as §2.6.3 allows).
 //
 // Goroutines: what follows a commit that nobody waits for runs in a goroutine
 // that ends when the account's queue is empty; Run waits for those.
@@ -30,7 +37,6 @@ package roster
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -43,7 +49,8 @@ import (
 
 // Limits.
 const (
-	maxItems       = 1500    // in one roster
+	maxItems       = 1500    // of the user's own in one roster
+	maxOverlays    = 4000    // names and groups given to contacts that groups show
 	maxRequests    = 200     // waiting for one account's answer; more are ignored (RFC 6121 §3.1.3)
 	maxRequestSize = 8 << 10 // bytes; of a larger request only the header is kept
 	maxName        = 1023    // bytes of a name or a group's name
@@ -94,9 +101,11 @@ var (
 	_ xmpp.Subscriptions = (*Module)(nil)
 )
 
-// New makes the module. shared must be nil: there are no shared rosters
-// yet, and Load refuses any other value.
+// New makes the module. shared is nil where there are no groups.
 func New(shared xmpp.SharedRoster) *Module {
+	if shared == nil {
+		shared = nobody{}
+	}
 	return &Module{shared: shared, accounts: make(map[jid.JID]*account), sweepAt: idleAccounts}
 }
 
@@ -111,12 +120,10 @@ func (m *Module) Info() xmpp.Info {
 
 // Load registers the handlers.
 func (m *Module) Load(h xmpp.Host) error {
-	if m.shared != nil {
-		return errors.New("roster: shared rosters are not supported")
-	}
 	m.host, m.log = h, h.Log()
 	m.roster, m.requests = h.Table(tableRoster), h.Table(tableRequests)
 	query := stanza.Name{Space: ns, Local: "query"}
+	m.shared.Watch(m.changed)
 	h.IQ(xmpp.ToSelf, stanza.Get, query, m.get)
 	h.IQ(xmpp.ToSelf, stanza.Set, query, m.set)
 	h.IQ(xmpp.ToBare, stanza.Get, query, forbidden)
@@ -140,30 +147,43 @@ func (m *Module) push(ctx context.Context, owner jid.JID, query string) {
 	if query == "" {
 		return
 	}
+	m.spread(ctx, owner, pushed(query))
+}
+
+// queryName is what results and pushes hold.
+var queryName = stanza.Name{Space: ns, Local: "query"}
+
+// pushed is a push that has no addresses yet.
+func pushed(query string) *stanza.Stanza {
+	return stanza.NewChild(stanza.IQ, string(stanza.Set), "", jid.JID{}, jid.JID{}, queryName, query)
+}
+
+// spread sends a push to every interested resource.
+func (m *Module) spread(ctx context.Context, owner jid.JID, push *stanza.Stanza) {
 	for _, s := range m.host.Sessions(owner) {
-		if s.Value(&interested) == nil {
-			continue
+		if s.Value(&interested) != nil {
+			id := "push" + strconv.FormatUint(m.pushes.Add(1), 36)
+			m.host.Deliver(ctx, s, push.WithAddress(id, owner, s.JID()))
 		}
-		id := "push" + strconv.FormatUint(m.pushes.Add(1), 36)
-		m.host.Deliver(ctx, s, stanza.New(stanza.IQ, string(stanza.Set), id, owner, s.JID(), query))
 	}
 }
 
-// pushOf is the push that tells of a change, "" when clients see none. Needs
-// a.mu, after the change.
-func (a *account) pushOf(old, next *item) string {
-	var gone item
-	if old == nil {
-		old = &gone
-	}
-	switch {
-	case next == nil || !next.listed:
-		if !old.listed {
-			return ""
-		}
-		return queryXML(a.version(), removedXML(old.contact))
-	case sameListing(old, next):
+// pushOf is the push that tells of a change of the user's own part, "" when
+// clients see none. Either item may be nil. Needs a.mu, after the change.
+func (a *account) pushOf(contact jid.JID, old, next *item) string {
+	s := a.shared.Item(a.owner, contact)
+	was, is := a.shown(old, s), a.shown(next, s)
+	if was == is {
 		return ""
 	}
-	return queryXML(a.version(), string(next.appendXML(nil)))
+	return a.pushXML(contact, is)
+}
+
+// pushXML is the push of a contact that looks like that, "" for one that is
+// gone. Needs a.mu.
+func (a *account) pushXML(contact jid.JID, item string) string {
+	if item == "" {
+		item = removedXML(contact)
+	}
+	return queryXML(a.version(), item)
 }

@@ -72,12 +72,42 @@ func (m *Module) sent(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, erro
 	defer m.release(a)
 	st := d.Stanza.WithFrom(a.owner).WithTo(contact)
 	a.mu.Lock()
+	e, err := m.send(a, v, st)
+	a.mu.Unlock()
+	if e == nil {
+		return xmpp.Done, err
+	}
+	if err := m.settle(ctx, a, e); err != nil {
+		return xmpp.Done, err
+	}
+	<-e.done // it may run in another's hands
+	return xmpp.Done, nil
+}
+
+// send queues what a client's subscription stanza does: the cell of its state, or
+// less where a group grants what it is about. The entry is nil when that is
+// nothing. Needs a.mu.
+func (m *Module) send(a *account, v verb, st *stanza.Stanza) (*entry, error) {
+	contact := st.To
 	old := find(a.items, contact)
 	next := item{contact: contact}
 	if old != nil {
 		next = *old
 	}
 	was, cell := next.state, outbound[v][next.state]
+	granted := a.grants(v, contact)
+	switch {
+	case granted && v == subscribe:
+		e := newEntry(func(ctx context.Context) { // nobody needs to be asked
+			m.deliver(ctx, subscribed, a.owner, nil, subscription(subscribed, st.ID, contact, a.owner))
+		})
+		m.enqueue(a, e)
+		return e, nil
+	case granted && v == subscribed && !was.in():
+		return nil, nil // it is approved
+	case granted && v != subscribed && contact.Domain() != m.host.Domainpart():
+		cell.route = false
+	}
 	next.state = cell.next
 	if !next.state.in() {
 		next.request = nil
@@ -89,14 +119,13 @@ func (m *Module) sent(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, erro
 		next.approved = false // RFC 6121 §3.2.2, §3.4.2
 	}
 	if !next.listed && (next.approved || next.state.out() || next.state.subscription() != "none") {
-		if next.listed = true; a.listed >= maxItems {
-			a.mu.Unlock()
-			return xmpp.Done, full()
+		if next.listed, next.overlay = true, false; a.listed >= maxItems {
+			return nil, full()
 		}
 	}
 	var push string
 	e := newEntry(func(ctx context.Context) {
-		if v == unsubscribed && was.hasFrom() {
+		if v == unsubscribed && was.hasFrom() && !granted {
 			m.hide(ctx, a.owner, contact) // while it still may see it (§3.2.2)
 		}
 		if cell.route && v == subscribed {
@@ -108,13 +137,17 @@ func (m *Module) sent(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, erro
 	})
 	e.waited = true
 	m.commit(a, contact, old, &next, e)
-	push = a.pushOf(old, &next)
-	a.mu.Unlock()
-	if err := m.settle(ctx, a, e); err != nil {
-		return xmpp.Done, err
+	push = a.pushOf(contact, old, &next)
+	return e, nil
+}
+
+// grants reports that a group grants what a subscription stanza of the user's
+// to a contact is about.
+func (a *account) grants(v verb, contact jid.JID) bool {
+	if v == subscribe || v == unsubscribe {
+		return a.sees(contact)
 	}
-	<-e.done // it may run in another's hands
-	return xmpp.Done, nil
+	return a.seen(contact)
 }
 
 // received takes subscription stanzas for a local account (RFC 6121 appendix
@@ -141,7 +174,12 @@ func (m *Module) received(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, 
 		next = *old
 	}
 	was, cell := next.state, inbound[v][next.state]
-	if v == subscribe && next.approved && !was.hasFrom() {
+	switch granted := a.granted(v, contact); {
+	case granted && v == subscribe:
+		cell = inCell{next: was, reply: asSubscribed}
+	case granted && v != subscribed: // the user's own part ends, and nobody notices
+		cell = inCell{next: cell.next}
+	case v == subscribe && next.approved && !was.hasFrom():
 		cell = preApproved(was)
 	}
 	asks := cell.next.in() && !was.in()
@@ -178,12 +216,20 @@ func (m *Module) received(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, 
 	})
 	e.refuse = done
 	m.commit(a, contact, old, &next, e)
-	push = a.pushOf(old, &next)
+	push = a.pushOf(contact, old, &next)
 	a.mu.Unlock()
 	if !e.changed {
 		m.drain(ctx, a)
 	}
 	return xmpp.Done, nil
+}
+
+// granted is grants for a stanza of the contact's to the user.
+func (a *account) granted(v verb, contact jid.JID) bool {
+	if v == subscribe || v == unsubscribe {
+		return a.seen(contact)
+	}
+	return a.sees(contact)
 }
 
 // kept is the form in which a request waits: the whole stanza (RFC 6121
@@ -256,10 +302,10 @@ func (m *Module) greet(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, err
 	var requests []*stanza.Stanza
 	var asked []jid.JID
 	for _, it := range a.items {
-		if it.request != nil {
+		if it.request != nil && !a.seen(it.contact) {
 			requests = append(requests, it.request)
 		}
-		if again && it.state.out() {
+		if again && it.state.out() && !a.sees(it.contact) {
 			asked = append(asked, it.contact)
 		}
 	}

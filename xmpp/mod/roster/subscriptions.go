@@ -11,9 +11,8 @@ import (
 	"doorway/xmpp/stanza"
 )
 
-// view gives the current items of a local account; nil for others.
-func (m *Module) view(user jid.JID) []*item {
-	user = user.Bare()
+// view gives a local account as it is; nil for others.
+func (m *Module) view(user jid.JID) *account {
 	if !m.host.Exists(user) {
 		return nil
 	}
@@ -22,35 +21,67 @@ func (m *Module) view(user jid.JID) []*item {
 		m.log.Error("roster unreadable", "user", user.String(), "err", err)
 		return nil
 	}
-	defer m.release(a)
-	return a.snapshot()
+	m.release(a) // what is read of it stays as it was
+	return a
 }
 
-// Subscription implements xmpp.Subscriptions.
+// Subscription implements xmpp.Subscriptions: the user's own and the groups' together.
 func (m *Module) Subscription(user, contact jid.JID) string {
-	if it := find(m.view(user), contact.Bare()); it != nil && it.listed {
-		return it.state.subscription()
+	user, contact = user.Bare(), contact.Bare()
+	a := m.view(user)
+	if a == nil {
+		return ""
+	}
+	it, s := find(a.snapshot(), contact), m.shared.Item(user, contact)
+	if sum := a.sum(it, s); sum != nil {
+		return sum.state.subscription()
+	}
+	if s != nil {
+		return s.Subscription
 	}
 	return ""
 }
 
 // SeesPresence implements xmpp.Subscriptions.
 func (m *Module) SeesPresence(owner, viewer jid.JID) bool {
-	if owner.Bare() == viewer.Bare() {
-		return m.host.Exists(owner.Bare())
+	owner, viewer = owner.Bare(), viewer.Bare()
+	if owner == viewer {
+		return m.host.Exists(owner)
 	}
-	it := find(m.view(owner), viewer.Bare())
+	if m.shared.Sees(viewer, owner) {
+		return true
+	}
+	a := m.view(owner)
+	if a == nil {
+		return false
+	}
+	it := find(a.snapshot(), viewer)
 	return it != nil && it.state.hasFrom()
 }
 
 // Contacts implements xmpp.Subscriptions. f is called without a lock, and sees
-// the roster as it was when Contacts was called.
+// the user's own part as it was when Contacts was called. Those who only see the user
+// through a group are among them, with from.
 func (m *Module) Contacts(user jid.JID, f func(contact jid.JID, subscription string)) {
-	for _, it := range m.view(user) {
-		if it.state.hasTo() || it.state.hasFrom() {
-			f(it.contact, it.state.subscription())
-		}
+	a := m.view(user.Bare())
+	if a == nil {
+		return
 	}
+	items := a.snapshot()
+	a.each(items, func(it *item, s *xmpp.SharedItem) bool {
+		if s != nil && it.plain() {
+			f(s.Contact, s.Subscription)
+		} else if sum := a.sum(it, s); sum != nil && (sum.state.hasTo() || sum.state.hasFrom()) {
+			f(sum.contact, sum.state.subscription())
+		}
+		return true
+	})
+	m.shared.Viewers(a.owner, func(viewer jid.JID) bool {
+		if it := find(items, viewer); (it == nil || !it.listed) && !a.sees(viewer) {
+			f(viewer, "from")
+		}
+		return true
+	})
 }
 
 // local checks the addresses of a change that another module asks for.
@@ -99,7 +130,10 @@ func (m *Module) Add(ctx context.Context, user, contact jid.JID, name string, gr
 			a.mu.Unlock()
 			return full()
 		}
-		next.listed, next.groups = true, groups
+		if !next.overlay {
+			next.groups = groups
+		}
+		next.listed, next.overlay = true, false
 	}
 	if next.name == "" {
 		next.name = name
@@ -118,7 +152,7 @@ func (m *Module) Add(ctx context.Context, user, contact jid.JID, name string, gr
 	})
 	e.waited = true
 	m.commit(a, contact, old, &next, e)
-	push = a.pushOf(old, &next)
+	push = a.pushOf(contact, old, &next)
 	a.mu.Unlock()
 	return m.settle(ctx, a, e)
 }
@@ -129,7 +163,7 @@ func (m *Module) Remove(ctx context.Context, user, contact jid.JID) error {
 	if err := m.local(user, contact); err != nil {
 		return err
 	}
-	a, e, err := m.take(user, contact)
+	a, e, err := m.drop(user, contact)
 	if e == nil {
 		return err
 	}
@@ -137,9 +171,9 @@ func (m *Module) Remove(ctx context.Context, user, contact jid.JID) error {
 	return m.settle(ctx, a, e)
 }
 
-// take queues the removal of an item. The entry is nil, and nothing to be
+// drop queues the removal of an item. The entry is nil, and nothing to be
 // released, when there is none.
-func (m *Module) take(user, contact jid.JID) (*account, *entry, error) {
+func (m *Module) drop(user, contact jid.JID) (*account, *entry, error) {
 	a, err := m.acquire(user)
 	if err != nil {
 		return nil, nil, err
@@ -197,7 +231,7 @@ func (m *Module) Purge(ctx context.Context, owner jid.JID) error {
 	var steps []step
 	for user, contacts := range found {
 		for _, c := range contacts {
-			a, e, err := m.take(user, c)
+			a, e, err := m.drop(user, c)
 			if e != nil {
 				steps = append(steps, step{a, e})
 			}
@@ -233,7 +267,7 @@ func (m *Module) forget(owner jid.JID) ([]*item, error) {
 	done := make(chan error, 1)
 	a.mu.Lock()
 	items := a.items
-	a.items, a.listed, a.requests, a.summed = nil, 0, 0, false
+	a.items, a.listed, a.overlays, a.requests, a.summed, a.raises = nil, 0, 0, 0, false, nil
 	m.host.Tables().LaterAll(changes, func(err error) { done <- err })
 	a.mu.Unlock()
 	return items, <-done

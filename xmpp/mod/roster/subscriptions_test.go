@@ -8,10 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"doorway/xmpp"
 	"doorway/xmpp/jid"
-	"doorway/xmpp/mod/roster"
-	"doorway/xmpp/router"
 	"doorway/xmpp/routertest"
 	"doorway/xmpp/stanza"
 )
@@ -145,20 +142,3 @@ func TestRunWaitsForWhatIsQueued(t *testing.T) {
 		b.Want("bob", "presence:subscribe "+contact+" > "+bob)
 	})
 }
-
-func TestSharedRostersAreRefused(t *testing.T) {
-	r := router.New(router.Config{Domain: routertest.Domain, Accounts: routertest.Accounts{}, Store: routertest.NewStore()})
-	if err := r.Load(roster.New(noGroups{})); err == nil {
-		t.Error("a shared roster was taken and ignored")
-	}
-}
-
-// noGroups is a directory without groups.
-type noGroups struct{}
-
-func (noGroups) Version(jid.JID) string                         { return "" }
-func (noGroups) Items(jid.JID, func(*xmpp.SharedItem) bool)     {}
-func (noGroups) Item(jid.JID, jid.JID) *xmpp.SharedItem         { return nil }
-func (noGroups) Sees(jid.JID, jid.JID) bool                     { return false }
-func (noGroups) Viewers(jid.JID, func(jid.JID) bool)            {}
-func (noGroups) Watch(func(context.Context, xmpp.SharedChange)) {}

@@ -1,0 +1,240 @@
+package roster
+
+import (
+	"context"
+
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+	"doorway/xmpp/stanza"
+)
+
+// diff is one contact of a user that a change of groups touches.
+type diff struct {
+	contact       jid.JID
+	before, after *xmpp.SharedItem
+}
+
+// news is what one diff means for a user's clients.
+type news struct {
+	contact jid.JID
+	push    *stanza.Stanza // nil when the contact looks as before
+	lost    bool           // a group does not show the contact any more
+	gained  bool           // one does that did not
+}
+
+// round is one change of groups on its way to those who are online.
+type round struct {
+	m      *Module
+	ctx    context.Context
+	change xmpp.SharedChange
+	// interim are pushes that are not a user's last of this change, which all
+	// users share who see the contact alike.
+	interim map[*xmpp.SharedItem]*stanza.Stanza
+	removed map[jid.JID]*stanza.Stanza
+}
+
+// interimVersion is the ver of every push of a change but a user's last one. No
+// roster has it: who stops listening in between gets the whole roster the next
+// time (RFC 6121 §2.6.3).
+const interimVersion = "-"
+
+// changed tells those who are online of a change of groups: roster pushes, and
+// presence of contacts that came and went. It runs in the goroutine of whoever made
+// the change, and what it tells takes its turn with the user's own changes.
+func (m *Module) changed(ctx context.Context, c xmpp.SharedChange) {
+	r := &round{m: m, ctx: ctx, change: c,
+		interim: make(map[*xmpp.SharedItem]*stanza.Stanza), removed: make(map[jid.JID]*stanza.Stanza)}
+	var users []jid.JID
+	c.Users(func(user jid.JID) { users = append(users, user) })
+	for _, user := range users {
+		r.user(user)
+	}
+	r.raises()
+}
+
+// user tells one user whose items differ.
+func (r *round) user(user jid.JID) {
+	m := r.m
+	if len(m.host.Sessions(user)) == 0 {
+		if a := m.loaded(user); a != nil {
+			a.mu.Lock()
+			a.told = m.shared.Version(user)
+			a.mu.Unlock()
+			m.release(a)
+		}
+		return
+	}
+	var diffs []diff
+	r.change.Items(user, func(contact jid.JID, before, after *xmpp.SharedItem) {
+		diffs = append(diffs, diff{contact, before, after})
+	})
+	a, err := m.acquire(user)
+	if err != nil {
+		m.log.Error("change of groups not told", "user", user.String(), "err", err)
+		return
+	}
+	defer m.release(a)
+	a.mu.Lock()
+	a.told = m.shared.Version(user)
+	for _, d := range diffs {
+		if it := find(a.items, d.contact); it != nil {
+			a.raise(it)
+		}
+	}
+	list := make([]news, 0, len(diffs))
+	for i, d := range diffs {
+		if n, ok := r.news(a, d, i == len(diffs)-1); ok {
+			list = append(list, n)
+		}
+	}
+	if len(list) > 0 {
+		m.enqueue(a, newEntry(func(ctx context.Context) { m.report(ctx, a.owner, list) }))
+	}
+	a.mu.Unlock()
+	m.drain(r.ctx, a)
+}
+
+// news is what a diff means; last says that no other of this user follows. Needs a.mu.
+func (r *round) news(a *account, d diff, last bool) (n news, ok bool) {
+	it := find(a.items, d.contact)
+	n = news{contact: d.contact, lost: d.before != nil && d.after == nil, gained: d.before == nil && d.after != nil}
+	if it != nil && it.state.hasTo() {
+		n.lost, n.gained = false, false // seen all the time
+	}
+	switch {
+	case it.plain() && d.before == d.after:
+		return n, false
+	case it.plain() && !last:
+		n.push = r.shared(d)
+		return n, true
+	case it.plain():
+		n.push = pushed(a.pushXML(d.contact, a.shown(nil, d.after)))
+		return n, true
+	}
+	// Whether the contact saw the user before is not known here; so what comes or
+	// goes is told in any case.
+	if was, is := a.shown(it, d.before), a.shown(it, d.after); was != is || d.before == nil || d.after == nil {
+		if last {
+			n.push = pushed(a.pushXML(d.contact, is))
+		} else {
+			n.push = pushed(interimXML(d.contact, is))
+		}
+	}
+	return n, n.push != nil || n.lost || n.gained
+}
+
+// interimXML is a push that others of the same change follow.
+func interimXML(contact jid.JID, item string) string {
+	if item == "" {
+		item = removedXML(contact)
+	}
+	return queryXML(interimVersion, item)
+}
+
+// shared is an interim push of a contact to which the user added nothing.
+func (r *round) shared(d diff) *stanza.Stanza {
+	if d.after == nil {
+		p := r.removed[d.contact]
+		if p == nil {
+			p = pushed(interimXML(d.contact, ""))
+			r.removed[d.contact] = p
+		}
+		return p
+	}
+	p := r.interim[d.after]
+	if p == nil {
+		p = pushed(interimXML(d.contact, d.after.XML))
+		r.interim[d.after] = p
+	}
+	return p
+}
+
+// raises tells users whose own items rose to from, or fell from it, because the
+// contact has come to see them through a group or does so no longer. Such a contact
+// is no computed item, so the change does not name it.
+func (r *round) raises() {
+	for _, a := range r.m.everybody() {
+		a.mu.Lock()
+		var list []news
+		for _, it := range a.items {
+			if it.listed && !it.state.hasFrom() && a.raise(it) && !a.sees(it.contact) {
+				list = append(list, news{contact: it.contact, push: pushed(a.pushXML(it.contact, a.shown(it, nil)))})
+			}
+		}
+		if len(list) > 0 {
+			r.m.enqueue(a, newEntry(func(ctx context.Context) { r.m.report(ctx, a.owner, list) }))
+		}
+		a.mu.Unlock()
+		if len(list) > 0 {
+			r.m.drain(r.ctx, a)
+		}
+		r.m.release(a)
+	}
+}
+
+// report pushes to the user's clients what has changed. A contact that is lost
+// becomes unavailable first, one that is gained shows its presence after the push.
+func (m *Module) report(ctx context.Context, user jid.JID, list []news) {
+	here := m.available(user) > 0
+	for _, n := range list {
+		if n.lost && here && !m.stillSees(user, n.contact) {
+			m.vanish(ctx, n.contact, user)
+		}
+		if n.push != nil {
+			m.spread(ctx, user, n.push)
+		}
+		if n.gained && here {
+			m.appear(ctx, n.contact, user)
+		}
+	}
+}
+
+// stillSees reports that a user who has lost a contact of a group may see its presence.
+func (m *Module) stillSees(user, contact jid.JID) bool {
+	if contact.Domain() == m.host.Domainpart() {
+		return m.SeesPresence(contact, user)
+	}
+	return m.Subscription(user, contact) == "to" || m.Subscription(user, contact) == "both"
+}
+
+// vanish has a contact become unavailable to a user who may see it no longer.
+func (m *Module) vanish(ctx context.Context, contact, user jid.JID) {
+	if contact.Domain() == m.host.Domainpart() {
+		m.hide(ctx, contact, user)
+		return
+	}
+	m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", contact, user, ""), nil)
+}
+
+// appear has the current presence of a contact sent to a user who may see it now:
+// by the answer to a probe, in which blocking has its say.
+func (m *Module) appear(ctx context.Context, contact, user jid.JID) {
+	if contact.Domain() == m.host.Domainpart() {
+		m.show(ctx, contact, user)
+		return
+	}
+	m.host.Send(ctx, stanza.New(stanza.Presence, "probe", "", user, contact, ""), nil)
+}
+
+// loaded gives an account if it is in memory, nil otherwise; release must follow.
+func (m *Module) loaded(owner jid.JID) *account {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.accounts[owner]
+	if a != nil {
+		a.refs++
+	}
+	return a
+}
+
+// everybody gives all accounts in memory; release must follow for each.
+func (m *Module) everybody() []*account {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]*account, 0, len(m.accounts))
+	for _, a := range m.accounts {
+		a.refs++
+		list = append(list, a)
+	}
+	return list
+}
