@@ -27,6 +27,7 @@ import (
 	"doorway/gateway/store"
 	"doorway/gateway/supervise"
 	"doorway/modem"
+	"doorway/transports/number"
 	"doorway/transports/sms"
 	"doorway/xmpp"
 	"doorway/xmpp/c2s"
@@ -103,7 +104,10 @@ func (s *server) construct() error {
 	s.group.Add(supervise.Task{Name: "store", Run: s.store.Run, Once: true, Stop: 30 * time.Second})
 	s.group.Add(task("backup", s.keeper().Run))
 	var err error
-	if s.people, err = people.Open(s.store); err != nil {
+	s.people, err = people.Open(s.store, people.House{
+		Domain: s.cfg.Domain, SMSDomain: s.cfg.SMSDomain(), Numbers: number.National(s.cfg.SMS.Country),
+	})
+	if err != nil {
 		return err
 	}
 	s.certs, err = certs.Open(s.cfg.Data, certs.Options{

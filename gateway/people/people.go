@@ -1,8 +1,13 @@
-// Package people keeps accounts and their credentials; later persons, phones
-// and groups.
+// Package people keeps accounts with their credentials, the people of the house
+// and its shared groups.
 //
-// Everything is answered from memory and written through: a change returns
-// after it is on disk. Of a password only SCRAM keys are kept (RFC 5802 §3,
+// Who has an account is a person; people without one are reached at an address
+// elsewhere or by phone. Groups have people, phones, addresses and other groups
+// as members. What they make of rosters is worked out in gateway/people/shared.
+//
+// Everything but photos is answered from memory and written through: a change
+// returns after it is on disk, and changes of people and groups (Edit) are all
+// or nothing. Of a password only SCRAM keys are kept (RFC 5802 §3,
 // RFC 7677), for SHA-256 and, for old clients, SHA-1. Names are prepared and
 // checked as localparts (RFC 7622 §3.3).
 //
@@ -21,6 +26,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -98,21 +104,26 @@ var _ sasl.Credentials = (*People)(nil)
 
 // People answers from memory and writes through. Safe for concurrent use.
 type People struct {
+	store *store.Store
 	table *store.Table
+	house House
 	seed  []byte
 
 	change sync.Mutex // held by one change at a time, across its commit
+	state  atomic.Pointer[State]
 
-	mu       sync.RWMutex // guards what follows
-	accounts map[string]*record
-	watchers []func(local string)
-	barred   []func(local string) // told of each disabled account
+	mu        sync.RWMutex // guards what follows
+	accounts  map[string]*record
+	observers []func(ctx context.Context, before, after *State)
+	watchers  []func(local string)
+	barred    []func(local string) // told of each disabled account
 }
 
-// Open reads the table "accounts"; it makes the box's secret in "settings" at
-// the first start.
-func Open(s *store.Store) (*People, error) {
-	p := &People{table: s.Table("accounts"), accounts: make(map[string]*record)}
+// Open reads the tables "accounts", "people" and "groups". It makes the box's
+// secret in "settings" at the first start, and a person for each account that
+// has none.
+func Open(s *store.Store, h House) (*People, error) {
+	p := &People{store: s, table: s.Table("accounts"), house: h, accounts: make(map[string]*record)}
 	var bad error
 	err := p.table.Range("", "", false, func(local string, raw []byte) bool {
 		r := &record{}
@@ -140,6 +151,9 @@ func Open(s *store.Store) (*People, error) {
 		}
 	}
 	p.seed = sd.Seed
+	if err := p.openState(s); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -195,16 +209,16 @@ func (p *People) List() []Account {
 	return list
 }
 
-// Add creates an account; ErrExists, or an *Error about a bad name or
+// Add creates an account with its person: the person of that id who has no
+// address yet, else a new one. ErrExists, or an *Error about a bad name or
 // password. local need not be canonical.
 func (p *People) Add(local, password, name string) error {
 	canonical, err := Prepare(local)
 	if err != nil {
 		return err
 	}
-	name = strings.TrimSpace(name)
-	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return &Error{Text: fmt.Sprintf("A person's name may have at most %d characters and no control characters.", maxName), Err: ErrName}
+	if name, err = line("person's name", name, maxName); err != nil {
+		return &Error{Text: err.Error(), Err: ErrName}
 	}
 	if p.Exists(canonical) {
 		return fmt.Errorf("add %s: %w", canonical, ErrExists)
@@ -213,12 +227,7 @@ func (p *People) Add(local, password, name string) error {
 	if err != nil {
 		return err
 	}
-	p.change.Lock()
-	defer p.change.Unlock()
-	if p.Exists(canonical) {
-		return fmt.Errorf("add %s: %w", canonical, ErrExists)
-	}
-	return p.save(&record{V: 1, Account: Account{Local: canonical, Name: name, Created: time.Now().UTC().Truncate(time.Second)}, Keys: k})
+	return p.Edit(context.Background(), func(e *Edit) error { return e.addAccount(canonical, name, k) })
 }
 
 // SetPassword replaces the keys; ErrUnknown, or an *Error about a bad password.
@@ -258,28 +267,14 @@ func (p *People) save(r *record) error {
 	return nil
 }
 
-// Remove deletes the account; ErrUnknown. Watchers are told after the commit.
+// Remove deletes the account and its person; ErrUnknown. Watchers are told
+// after the commit.
 func (p *People) Remove(local string) error {
 	canonical, err := Prepare(local)
 	if err != nil {
 		return err
 	}
-	p.change.Lock()
-	defer p.change.Unlock()
-	if !p.Exists(canonical) {
-		return fmt.Errorf("remove %s: %w", canonical, ErrUnknown)
-	}
-	if err := p.table.Write(map[string]any{canonical: nil}); err != nil {
-		return fmt.Errorf("remove account %s: %w", canonical, err)
-	}
-	p.mu.Lock()
-	delete(p.accounts, canonical)
-	watchers := p.watchers
-	p.mu.Unlock()
-	for _, f := range watchers {
-		f(canonical)
-	}
-	return nil
+	return p.Edit(context.Background(), func(e *Edit) error { return e.removeAccount(canonical) })
 }
 
 // OnRemove registers f, called with the localpart of each removed account,

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"doorway/gateway/store"
+	"doorway/transports/number"
 	"doorway/xmpp/sasl"
 )
 
@@ -25,12 +26,14 @@ func open(t *testing.T, dir string) (*store.Store, *People) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeStore(t, s) })
-	p, err := Open(s)
+	p, err := Open(s, testHouse)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s, p
 }
+
+var testHouse = House{Domain: "office.example", SMSDomain: "sms.office.example", Numbers: number.National("49")}
 
 func closeStore(t *testing.T, s *store.Store) {
 	t.Helper()

@@ -1,0 +1,348 @@
+package shared
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+
+	"doorway/gateway/people"
+	"doorway/xmpp"
+	"doorway/xmpp/jid"
+)
+
+// snapshot is one state of people and groups, as rosters are made of it. It is
+// never changed, but for what is worked out when it is first asked for.
+type snapshot struct {
+	state   *people.State
+	nodes   []node            // by address, rising
+	classes []*class          // by node.class
+	sums    []known           // by node.class: what one of the class sees, itself included
+	labels  map[uint32]string // of groups by number
+	numbers map[label]uint32  // of groups
+	byKey   map[string]*class
+	next    uint32 // the next number
+	groups  map[string]*resolved
+}
+
+// label is what gives a group its number: a new label is a new number, so that
+// a number always means the same in items.
+type label struct{ id, text string }
+
+// node is somebody in a snapshot.
+type node struct {
+	*contact
+	class int32
+	user  bool // has an account here, and with it a roster
+}
+
+// resolved is a group with everyone in it, through other groups too.
+type resolved struct {
+	*people.Group
+	members []int32 // places in nodes, rising
+	number  uint32
+}
+
+// build makes the snapshot of a state; before, when not nil, lends what is the
+// same in both.
+func build(h people.House, st *people.State, before *snapshot) *snapshot {
+	if before == nil {
+		before = &snapshot{next: 1}
+	}
+	s := &snapshot{state: st, labels: map[uint32]string{}, numbers: map[label]uint32{}, next: before.next,
+		byKey: map[string]*class{}, groups: map[string]*resolved{}}
+	s.gather(h, before)
+	b := builder{house: h, s: s, place: make(map[jid.JID]int32, len(s.nodes))}
+	for i := range s.nodes {
+		b.place[s.nodes[i].jid] = int32(i)
+	}
+	for p := range st.People() {
+		if j := p.Address(); !j.IsZero() {
+			b.all = append(b.all, b.place[j])
+			if !p.Hidden {
+				b.everybody = append(b.everybody, b.place[j])
+			}
+		}
+	}
+	slices.Sort(b.all)
+	slices.Sort(b.everybody)
+	for g := range st.Groups() {
+		b.number(g, before)
+		b.resolve(g.ID)
+	}
+	b.classify(before)
+	return s
+}
+
+// gather makes the nodes: all people, and the phones and addresses that are
+// members by themselves.
+func (s *snapshot) gather(h people.House, before *snapshot) {
+	names := make(map[jid.JID]node, s.state.CountPeople())
+	for p := range s.state.People() {
+		if j := p.Address(); !j.IsZero() {
+			names[j] = node{contact: &contact{jid: j, name: p.Name}, user: p.Account != ""}
+		}
+	}
+	for g := range s.state.Groups() {
+		for _, m := range g.Members {
+			if j, name := lone(h, s.state, m); !j.IsZero() {
+				if _, ok := names[j]; !ok {
+					names[j] = node{contact: &contact{jid: j, name: name}}
+				}
+			}
+		}
+	}
+	s.nodes = make([]node, 0, len(names))
+	for _, n := range names {
+		s.nodes = append(s.nodes, n)
+	}
+	slices.SortFunc(s.nodes, func(a, b node) int { return cmp.Compare(a.jid.String(), b.jid.String()) })
+	old := before.nodes
+	for i := range s.nodes {
+		n := &s.nodes[i]
+		for len(old) > 0 && old[0].jid.String() < n.jid.String() {
+			old = old[1:]
+		}
+		if len(old) > 0 && old[0].jid == n.jid && old[0].name == n.name {
+			n.contact = old[0].contact
+		}
+	}
+}
+
+// lone is the address and name of a member that is no person by id: a phone or
+// an address. Zero for others, and for phones that may not be texted.
+func lone(h people.House, st *people.State, m people.Member) (jid.JID, string) {
+	if num, ok := m.Phone(); ok {
+		p := st.OfPhone(num)
+		switch {
+		case p == nil:
+			return h.Phone(num), ""
+		case p.NoSMS:
+			return jid.JID{}, ""
+		}
+		return h.Phone(num), p.Name
+	}
+	if m.IsJID() {
+		j, err := jid.Parse(string(m))
+		if err != nil {
+			return jid.JID{}, ""
+		}
+		if p := st.OfAddress(j); p != nil {
+			return j, p.Name
+		}
+		return j, ""
+	}
+	return jid.JID{}, ""
+}
+
+// builder is what building needs and a snapshot does not keep.
+type builder struct {
+	house     people.House
+	s         *snapshot
+	place     map[jid.JID]int32
+	all       []int32 // all people with an address
+	everybody []int32 // those of them who are not hidden
+}
+
+// number gives a group the number it had, if its label is the same.
+func (b *builder) number(g *people.Group, before *snapshot) {
+	l := label{g.ID, g.Label}
+	n, ok := before.numbers[l]
+	if !ok {
+		n = b.s.next
+		b.s.next++
+	}
+	b.s.numbers[l], b.s.labels[n] = n, g.Label
+	if r := b.s.groups[g.ID]; r != nil {
+		r.number = n // it was a member of an earlier one
+		return
+	}
+	b.s.groups[g.ID] = &resolved{Group: g, number: n}
+}
+
+// resolve works out who is in a group. There are no circles.
+func (b *builder) resolve(id string) []int32 {
+	r := b.s.groups[id]
+	if r == nil {
+		g := b.s.state.Group(id)
+		if g == nil {
+			return nil
+		}
+		r = &resolved{Group: g}
+		b.s.groups[id] = r
+	}
+	if r.members != nil {
+		return r.members
+	}
+	r.members = []int32{} // a circle, which Edit refuses, ends here
+	list := make([]int32, 0, len(r.Members))
+	for _, m := range r.Members {
+		if m == people.Everybody {
+			list = append(list, b.everybody...)
+		} else if inner, ok := m.Group(); ok {
+			list = append(list, b.resolve(inner)...)
+		} else if pid, ok := m.Person(); ok {
+			if p := b.s.state.Person(pid); p != nil && !p.Address().IsZero() {
+				list = append(list, b.place[p.Address()])
+			}
+		} else if j, _ := lone(b.house, b.s.state, m); !j.IsZero() {
+			list = append(list, b.place[j])
+		}
+	}
+	slices.Sort(list)
+	r.members = slices.Compact(list)
+	return r.members
+}
+
+// viewers is who sees the members of a group, perhaps more than once.
+func (b *builder) viewers(r *resolved) []int32 {
+	if r.Visible.Everybody {
+		return b.all
+	}
+	var list []int32
+	if r.Visible.Members {
+		list = append(list, r.members...)
+	}
+	for _, id := range r.Visible.Groups {
+		list = append(list, b.resolve(id)...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// classify gives every node its class.
+func (b *builder) classify(before *snapshot) {
+	s := b.s
+	sees, in := make([][]uint32, len(s.nodes)), make([][]uint32, len(s.nodes))
+	order := make([]*resolved, 0, len(s.groups))
+	for _, r := range s.groups {
+		order = append(order, r)
+	}
+	slices.SortFunc(order, func(a, b *resolved) int { return cmp.Compare(a.number, b.number) })
+	for _, r := range order {
+		for _, i := range r.members {
+			in[i] = append(in[i], r.number)
+		}
+		for _, i := range b.viewers(r) {
+			sees[i] = append(sees[i], r.number)
+		}
+	}
+	place := make(map[*class]int32)
+	var buf []byte
+	for i := range s.nodes {
+		buf = classKey(buf, sees[i], in[i])
+		c := s.byKey[string(buf)]
+		if c == nil {
+			if c = before.byKey[string(buf)]; c == nil {
+				c = &class{sees: sees[i], in: in[i], key: string(buf)}
+			}
+			s.byKey[c.key] = c
+			place[c] = int32(len(s.classes))
+			s.classes = append(s.classes, c)
+		}
+		s.nodes[i].class = place[c]
+	}
+	s.sums = make([]known, len(s.classes))
+}
+
+// find returns the place of an address, -1 for nobody.
+func (s *snapshot) find(j jid.JID) int {
+	key := j.String()
+	i, ok := slices.BinarySearchFunc(s.nodes, key, func(n node, key string) int { return strings.Compare(n.jid.String(), key) })
+	if !ok {
+		return -1
+	}
+	return i
+}
+
+// user is find for accounts only.
+func (s *snapshot) user(j jid.JID) int {
+	if i := s.find(j); i >= 0 && s.nodes[i].user {
+		return i
+	}
+	return -1
+}
+
+func (s *snapshot) classOf(i int) *class { return s.classes[s.nodes[i].class] }
+
+// item is how one of class c sees a node; nothing made for not at all.
+func (s *snapshot) item(c *class, n *node) (made, bool) {
+	var space [64]byte
+	key := c.look(space[:0], s.classes[n.class])
+	if len(key) == 0 {
+		return made{}, false
+	}
+	return n.seen(key, s.labels), true
+}
+
+// seen is render for a key in a buffer.
+func (c *contact) seen(key []byte, labels map[uint32]string) made {
+	if list := c.made.Load(); list != nil {
+		for i := range *list {
+			if m := &(*list)[i]; m.key == string(key) {
+				return *m
+			}
+		}
+	}
+	return c.render(string(key), labels)
+}
+
+// row is how one class sees each of the classes; key "" for not at all.
+type row []string
+
+var rows = sync.Pool{New: func() any { return new(row) }}
+
+// walk calls f for every item that class c sees but for the node at self (-1
+// for none), in order, until it returns false.
+func (s *snapshot) walk(c *class, self int, f func(n *node, m made) bool) {
+	r := rows.Get().(*row)
+	defer rows.Put(r)
+	*r = (*r)[:0]
+	var space [64]byte
+	for _, o := range s.classes {
+		*r = append(*r, string(c.look(space[:0], o)))
+	}
+	for i := range s.nodes {
+		n := &s.nodes[i]
+		key := (*r)[n.class]
+		if key == "" || i == self {
+			continue
+		}
+		if !f(n, n.render(key, s.labels)) {
+			return
+		}
+	}
+}
+
+// sum is the digest of what class c sees, itself included.
+func (s *snapshot) sum(at int32) digest {
+	if d := s.sums[at].Load(); d != nil {
+		return *d
+	}
+	var d digest
+	s.walk(s.classes[at], -1, func(_ *node, m made) bool {
+		d = d.plus(m.sum)
+		return true
+	})
+	s.sums[at].Store(&d)
+	return d
+}
+
+// version is the digest of what the user at i sees.
+func (s *snapshot) version(i int) digest {
+	d := s.sum(s.nodes[i].class)
+	if m, ok := s.item(s.classOf(i), &s.nodes[i]); ok { // nobody is in their own
+		d = d.minus(m.sum)
+	}
+	return d
+}
+
+// sharedItem is item for the user at i, nil for none.
+func (s *snapshot) sharedItem(i int, contact jid.JID) *xmpp.SharedItem {
+	k := s.find(contact)
+	if i < 0 || k < 0 || i == k {
+		return nil
+	}
+	m, _ := s.item(s.classOf(i), &s.nodes[k])
+	return m.item
+}
