@@ -114,3 +114,11 @@ type Nodes interface {
 	// the whole <query/>, or an error for the asker. ok false: not its node.
 	Node(ctx context.Context, iq *IQ, node string) (query string, ok bool, err error)
 }
+
+// Items is an optional ability of Nodes, for a type assertion: what an account
+// lists when it is asked for its items without a node.
+type Items interface {
+	// Items calls f for each item of the account iq.To that the asker, who sees
+	// its presence, may know of.
+	Items(ctx context.Context, iq *IQ, f func(address jid.JID, node, name string)) error
+}

@@ -302,6 +302,10 @@ type Subscriptions interface {
 type Caps interface {
 	// Has reports that the full JID's client advertised the feature.
 	Has(full jid.JID, feature string) bool
+	// Notify returns the names of nodes of which the session's client wants
+	// notifications (XEP-0163 §4.3.2: its features that end in +notify), sorted.
+	// The slice is shared and must not be changed.
+	Notify(s Session) []string
 	// Watch has f called each time a local session's features have become
 	// known, or others; called while modules load.
 	Watch(f func(ctx context.Context, s Session))

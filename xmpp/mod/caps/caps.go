@@ -140,6 +140,16 @@ func (m *Module) Has(full jid.JID, feature string) bool {
 	return false
 }
 
+// Notify implements xmpp.Caps.
+func (m *Module) Notify(s xmpp.Session) []string {
+	if c := clientOf(s); c != nil {
+		if i := c.info.Load(); i != nil {
+			return i.notify
+		}
+	}
+	return nil
+}
+
 // Watch implements xmpp.Caps.
 func (m *Module) Watch(f func(ctx context.Context, s xmpp.Session)) { m.watch = append(m.watch, f) }
 

@@ -20,6 +20,7 @@ const (
 type info struct {
 	identities []string   // category/type/lang/name, sorted
 	features   []string   // sorted
+	notify     []string   // nodes of which it wants notifications, sorted; after trim
 	forms      []formInfo // by type, sorted (XEP-0128)
 	sound      bool       // fit to be known by a hash (XEP-0115 §5.4)
 	size       int        // bytes, about
@@ -134,7 +135,12 @@ func (i *info) trim() {
 	i.identities, i.forms, i.size = nil, nil, 0
 	for _, f := range i.features {
 		i.size += len(f) + 16
+		if node, ok := strings.CutSuffix(f, "+notify"); ok && node != "" {
+			i.notify = append(i.notify, node)
+			i.size += 16
+		}
 	}
+	slices.Sort(i.notify)
 }
 
 // text is the string that is hashed (XEP-0115 §5.1). Needs order.

@@ -14,6 +14,7 @@ import (
 
 	"doorway/xmpp"
 	"doorway/xmpp/form"
+	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
 	"doorway/xmpp/xmlstream"
 )
@@ -136,14 +137,30 @@ func (m *Module) accountInfo(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	return info(m.host.Identities(xmpp.ToBare), m.host.Features(xmpp.ToBare), nil, m.host.Forms(xmpp.ToBare)), nil
 }
 
-// accountItems is the empty list without a node: to a stranger and for an
-// unknown account because XEP-0030 §8 says so, to others because there are no
-// items.
+// accountItems lists what modules have at an account; to a stranger and for an
+// unknown account that is always the empty list (XEP-0030 §8).
 func (m *Module) accountItems(ctx context.Context, iq *xmpp.IQ) (string, error) {
-	if n := node(iq); n != "" && iq.Exists && m.sees(iq.Stanza) {
+	var w xmlstream.Writer
+	w.Start(itemsSpace, "query")
+	if !iq.Exists || !m.sees(iq.Stanza) {
+		return w.String(), nil
+	}
+	if n := node(iq); n != "" {
 		return m.ofNode(ctx, iq, n)
 	}
-	return "<query xmlns='" + itemsSpace + "'/>", nil
+	for _, n := range m.nodes {
+		l, ok := n.(xmpp.Items)
+		if !ok {
+			continue
+		}
+		err := l.Items(ctx, iq, func(address jid.JID, node, name string) {
+			w.Start("", "item", "jid", address.String(), "node", node, "name", name).End()
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return w.String(), nil
 }
 
 // guard answers for a resource whose presence the asker may not see, as if it
