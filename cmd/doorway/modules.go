@@ -45,10 +45,16 @@ type modules struct {
 // clientLimits is what client streams are held to, and told.
 func clientLimits() c2s.Limits { return c2s.Limits{} }
 
-func newModules(cfg *config.Config) modules {
+// groups is what the shared groups answer to modules; the zero value where
+// modules are only looked at.
+type groups struct {
+	roster xmpp.SharedRoster
+}
+
+func newModules(cfg *config.Config, g groups) modules {
 	var m modules
 	limits := clientLimits().Effective()
-	m.roster = roster.New(nil)
+	m.roster = roster.New(g.roster)
 	m.blocking = blocking.New(m.roster)
 	m.presence = presence.New(m.blocking.Subscriptions())
 	m.offline = offline.New(offline.Config{})

@@ -23,6 +23,7 @@ import (
 	"doorway/gateway/doctor"
 	"doorway/gateway/health"
 	"doorway/gateway/people"
+	"doorway/gateway/people/shared"
 	"doorway/gateway/queue"
 	"doorway/gateway/store"
 	"doorway/gateway/supervise"
@@ -47,6 +48,7 @@ type server struct {
 	group   *supervise.Group
 	store   *store.Store
 	people  *people.People
+	shared  *shared.Roster
 	certs   *certs.Certs
 	router  *router.Router
 	modules modules
@@ -110,6 +112,7 @@ func (s *server) construct() error {
 	if err != nil {
 		return err
 	}
+	s.shared = shared.New(s.people)
 	s.certs, err = certs.Open(s.cfg.Data, certs.Options{
 		Domain: s.cfg.Domain, Names: []string{s.cfg.SMSDomain()},
 		Certificate: s.cfg.XMPP.Certificate, Key: s.cfg.XMPP.Key, Log: s.log,
@@ -134,7 +137,7 @@ func (s *server) construct() error {
 }
 
 func (s *server) constructXMPP() error {
-	s.modules = newModules(s.cfg)
+	s.modules = newModules(s.cfg, groups{roster: s.shared})
 	if err := s.router.Load(s.modules.list...); err != nil {
 		return err
 	}
