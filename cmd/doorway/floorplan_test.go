@@ -36,7 +36,8 @@ var arrows = []struct {
 	{"xmpp/muc", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/rsm", []string{"xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/archive", []string{"xmpp", "xmpp/form", "xmpp/jid", "xmpp/rsm", "xmpp/stanza", "xmpp/xmlstream"}},
-	{"xmpp/mod/…", []string{"xmpp", "xmpp/archive", "xmpp/form", "xmpp/jid", "xmpp/muc", "xmpp/rsm", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"xmpp/pubsub", []string{"xmpp", "xmpp/form", "xmpp/jid", "xmpp/rsm", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"xmpp/mod/…", []string{"xmpp", "xmpp/archive", "xmpp/form", "xmpp/jid", "xmpp/muc", "xmpp/pubsub", "xmpp/rsm", "xmpp/stanza", "xmpp/xmlstream"}},
 
 	{"transports", nil},
 	{"transports/number", nil},

@@ -20,6 +20,7 @@ import (
 	"doorway/xmpp/mod/mam"
 	"doorway/xmpp/mod/muc"
 	"doorway/xmpp/mod/offline"
+	"doorway/xmpp/mod/pep"
 	"doorway/xmpp/mod/ping"
 	"doorway/xmpp/mod/presence"
 	"doorway/xmpp/mod/private"
@@ -28,6 +29,7 @@ import (
 	entitytime "doorway/xmpp/mod/time"
 	"doorway/xmpp/mod/vcard"
 	softwareversion "doorway/xmpp/mod/version"
+	"doorway/xmpp/pubsub"
 )
 
 // modules are the parts of the XMPP server, one line for each, in the order
@@ -39,35 +41,33 @@ type modules struct {
 	offline  *offline.Module
 	csi      *csi.Module
 	commands *adhoc.Module
+	pep      *pep.Module
 	list     []xmpp.Module
 }
 
 // clientLimits is what client streams are held to, and told.
 func clientLimits() c2s.Limits { return c2s.Limits{} }
 
-// groups is what the shared groups answer to modules; the zero value where
-// modules are only looked at.
-type groups struct {
-	roster xmpp.SharedRoster
-}
-
-func newModules(cfg *config.Config, g groups) modules {
+func newModules(cfg *config.Config) modules {
 	var m modules
 	limits := clientLimits().Effective()
-	m.roster = roster.New(g.roster)
+	m.roster = roster.New(nil)
 	m.blocking = blocking.New(m.roster)
 	m.presence = presence.New(m.blocking.Subscriptions())
 	m.offline = offline.New(offline.Config{})
 	m.csi = csi.New()
 	m.commands = adhoc.New()
 	kept := archive.New(archive.Config{Age: max(cfg.Archive.Age(), 1), Bytes: cfg.Archive.Bytes()})
+	can := caps.New("urn:doorway", 0)
+	nodes := pubsub.New(pubsub.Config{Rules: m.roster})
+	m.pep = pep.New(pep.Config{Service: nodes, Subscriptions: m.blocking.Subscriptions(), Blocker: m.blocking, Caps: can})
 	m.list = []xmpp.Module{
 		m.roster,
 		m.blocking,
 		m.presence,
 		m.offline,
 		carbons.New(),
-		disco.New(m.roster, m.commands),
+		disco.New(m.roster, m.commands, m.pep),
 		ping.New(m.roster),
 		softwareversion.New(version),
 		entitytime.New(time.Now),
@@ -78,7 +78,8 @@ func newModules(cfg *config.Config, g groups) modules {
 		m.commands,
 		mam.New(mam.Config{Archive: kept, Subscriptions: m.roster, Blocker: m.blocking, Off: !cfg.Archive.On()}),
 		muc.New(muc.Config{Domain: cfg.MUCDomain(), Archive: kept, ArchiveOff: !cfg.Archive.On()}),
-		caps.New("urn:doorway", 0),
+		m.pep,
+		can,
 		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),
 	}
 	return m
