@@ -3,8 +3,9 @@
 // XEP-0398 1.0 §3).
 //
 // A vCard is kept as it was written, up to 128 KiB, and anybody may ask for it.
-// One's own missing vCard is item-not-found; another's, and that of nobody, is
-// service-unavailable alike.
+// For an account without one the office directory answers (xmpp.Directory), to who
+// may see the person, and its photo is the account's. One's own missing
+// vCard is item-not-found; another's, and that of nobody, is service-unavailable alike.
 //
 // Available presence of a client leaves with the hash of the account's photo,
 // whatever the client says; of an account without a vCard only when the client
@@ -46,14 +47,16 @@ type card struct {
 
 // photo is what presence says of an account's vCard.
 type photo struct {
-	V    int    `json:"v"`
-	SHA1 string `json:"sha1"` // "" without a photo
-	none bool   // there is no vCard
+	V      int    `json:"v"`
+	SHA1   string `json:"sha1"` // "" without a photo
+	none   bool   // there is no vCard
+	stored bool   // it is the account's own
 }
 
 // Module is XEP-0054. Safe for concurrent use after Load.
 type Module struct {
 	presences xmpp.Presences
+	directory xmpp.Directory
 	host      xmpp.Host
 	table     xmpp.Table
 
@@ -104,7 +107,11 @@ func (m *Module) read(user jid.JID) (string, error) {
 }
 
 func (m *Module) own(_ context.Context, iq *xmpp.IQ) (string, error) {
-	xml, err := m.read(iq.Session.JID().Bare())
+	user := iq.Session.JID().Bare()
+	xml, err := m.read(user)
+	if err == nil && xml == "" {
+		xml = m.Card(user, user)
+	}
 	if err == nil && xml == "" {
 		err = stanza.NewError(stanza.ItemNotFound, "You have no vCard yet.")
 	}
@@ -113,7 +120,9 @@ func (m *Module) own(_ context.Context, iq *xmpp.IQ) (string, error) {
 
 func (m *Module) other(_ context.Context, iq *xmpp.IQ) (xml string, err error) {
 	if iq.Exists {
-		xml, err = m.read(iq.To)
+		if xml, err = m.read(iq.To); err == nil && xml == "" {
+			xml = m.Card(iq.From, iq.To)
+		}
 	}
 	if err == nil && xml == "" {
 		err = stanza.NewError(stanza.ServiceUnavailable, "Nothing at this address answers this request.")
@@ -135,7 +144,7 @@ func (m *Module) set(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	now := photo{V: 1, SHA1: hash(&el)}
+	now := photo{V: 1, SHA1: hash(&el), stored: true}
 	done := make(chan error, 1)
 	m.mu.Lock() // disk and memory have one order
 	m.table.Later(map[string]any{user.String(): card{V: 1, XML: xml}, photoKey(user): now}, func(err error) { done <- err })
@@ -187,7 +196,9 @@ func (m *Module) photo(user jid.JID) (photo, error) {
 	if err != nil {
 		return p, fmt.Errorf("read photo of vCard: %w", err)
 	}
-	p.none = !found
+	if p.stored = found; !found {
+		p = m.listed(user)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if newer, ok := m.photos[user]; ok {
