@@ -10,6 +10,7 @@ import (
 	"doorway/xmpp/archive"
 	"doorway/xmpp/c2s"
 	"doorway/xmpp/jid"
+	"doorway/xmpp/mod/admin"
 	"doorway/xmpp/mod/blocking"
 	"doorway/xmpp/mod/caps"
 	"doorway/xmpp/mod/carbons"
@@ -25,6 +26,7 @@ import (
 	"doorway/xmpp/mod/presence"
 	"doorway/xmpp/mod/private"
 	"doorway/xmpp/mod/roster"
+	"doorway/xmpp/mod/search"
 	"doorway/xmpp/mod/streamlimits"
 	entitytime "doorway/xmpp/mod/time"
 	"doorway/xmpp/mod/vcard"
@@ -41,6 +43,7 @@ type modules struct {
 	offline  *offline.Module
 	csi      *csi.Module
 	commands *adhoc.Module
+	admin    *admin.Module
 	pep      *pep.Module
 	list     []xmpp.Module
 }
@@ -48,15 +51,31 @@ type modules struct {
 // clientLimits is what client streams are held to, and told.
 func clientLimits() c2s.Limits { return c2s.Limits{} }
 
-func newModules(cfg *config.Config) modules {
+// groups is what the shared groups answer to modules; the zero value where
+// modules are only looked at.
+type groups struct {
+	roster    xmpp.SharedRoster
+	directory xmpp.Directory
+}
+
+// house is what administrators govern; the zero value where modules are only
+// looked at.
+type house struct {
+	accounts admin.Accounts
+	admins   func() []jid.JID
+	stop     func(restart bool)
+}
+
+func newModules(cfg *config.Config, g groups, h house) modules {
 	var m modules
 	limits := clientLimits().Effective()
-	m.roster = roster.New(nil)
+	m.roster = roster.New(g.roster)
 	m.blocking = blocking.New(m.roster)
 	m.presence = presence.New(m.blocking.Subscriptions())
 	m.offline = offline.New(offline.Config{})
 	m.csi = csi.New()
 	m.commands = adhoc.New()
+	m.admin = admin.New(admin.Config{Commands: m.commands, Accounts: h.accounts, Roster: m.roster, Admins: h.admins, Inactive: m.csi.Inactive, Stop: h.stop})
 	kept := archive.New(archive.Config{Age: max(cfg.Archive.Age(), 1), Bytes: cfg.Archive.Bytes()})
 	can := caps.New("urn:doorway", 0)
 	nodes := pubsub.New(pubsub.Config{Rules: m.roster})
@@ -72,12 +91,14 @@ func newModules(cfg *config.Config) modules {
 		softwareversion.New(version),
 		entitytime.New(time.Now),
 		last.New(m.roster, time.Now),
-		vcard.New(m.presence),
+		vcard.New(m.presence).Consult(g.directory),
 		private.New(),
 		m.csi,
 		m.commands,
+		m.admin,
 		mam.New(mam.Config{Archive: kept, Subscriptions: m.roster, Blocker: m.blocking, Off: !cfg.Archive.On()}),
 		muc.New(muc.Config{Domain: cfg.MUCDomain(), Archive: kept, ArchiveOff: !cfg.Archive.On()}),
+		search.New(search.Config{Domain: cfg.DirectoryDomain(), Directory: g.directory}),
 		m.pep,
 		can,
 		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),

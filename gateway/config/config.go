@@ -121,6 +121,9 @@ func (c *Config) SMSDomain() string { return c.full(c.SMS.Domain) }
 // MUCDomain is the full name of the domain of rooms.
 func (c *Config) MUCDomain() string { return c.full(c.MUC.Domain) }
 
+// DirectoryDomain is the full name of the directory's domain.
+func (c *Config) DirectoryDomain() string { return c.full(c.Dir.Domain) }
+
 // full puts a bare label before the domain.
 func (c *Config) full(label string) string {
 	for _, r := range label {

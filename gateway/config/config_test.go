@@ -195,3 +195,19 @@ func TestFolder(t *testing.T) {
 		}
 	}
 }
+
+// TestDirectory: the section is served, on a domain of its own.
+func TestDirectory(t *testing.T) {
+	c, err := Parse("f.toml", []byte(minimal+"admins = [\"alice@office.example\"]\n[directory]\ndomain = \"people.example\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.DirectoryDomain() != "people.example" || len(c.Warnings) != 0 {
+		t.Errorf("%s, warnings %v", c.DirectoryDomain(), c.Warnings)
+	}
+	for _, taken := range []string{"sms", "conference", "office.example"} {
+		if _, err := Parse("f.toml", []byte(minimal+"[directory]\ndomain = \""+taken+"\"\n")); err == nil || !strings.Contains(err.Error(), "is taken by something else") {
+			t.Errorf("%s: %v", taken, err)
+		}
+	}
+}

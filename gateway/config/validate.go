@@ -230,12 +230,15 @@ func (v *validator) services() {
 		if j, err := jid.Parse(c.full(s.Domain)); err != nil || j.Local() != "" || j.Resource() != "" || s.Domain == "" {
 			v.fault(key+".domain", `%q is not a domain name: write a label such as %q, which is put before the domain, or a whole name`, s.Domain, key)
 		}
-		if _, set := v.src.lines[key]; set && (key == "directory" || key == "upload") {
+		if _, set := v.src.lines[key]; set && key == "upload" {
 			v.warn(key, "[%s] is kept for a later version; nothing is served there yet", key)
 		}
 	}
 	if name := c.MUCDomain(); name == c.Domain || name == c.SMSDomain() {
 		v.fault("muc.domain", "%q is taken by something else: rooms need a domain of their own", name)
+	}
+	if name := c.DirectoryDomain(); name == c.Domain || name == c.SMSDomain() || name == c.MUCDomain() {
+		v.fault("directory.domain", "%q is taken by something else: the directory needs a domain of its own", name)
 	}
 	if len(c.HTTP.ListenTLS) > 0 {
 		v.addresses("http.listen_tls", c.HTTP.ListenTLS)
