@@ -31,7 +31,7 @@ func runCheck(_ context.Context, a *app, args []string) error {
 		for _, w := range c.Warnings {
 			warnings = append(warnings, w.String())
 		}
-		return a.printJSON(map[string]any{"config": path, "ok": true, "warnings": warnings, "domain": c.Domain, "sms_domain": c.SMSDomain(), "specs": specs(newModules(c, groups{}).list)})
+		return a.printJSON(map[string]any{"config": path, "ok": true, "warnings": warnings, "domain": c.Domain, "sms_domain": c.SMSDomain(), "specs": specs(newModules(c, groups{}, house{}).list)})
 	}
 	for _, w := range c.Warnings {
 		fmt.Fprintln(a.out, w)
@@ -82,7 +82,7 @@ func describe(w io.Writer, c *config.Config) {
 	}
 	fmt.Fprintf(w, "  SMS        phones are NUMBER@%s\n", c.SMSDomain())
 	fmt.Fprintf(w, "  rooms      are NAME@%s\n", c.MUCDomain())
-	for _, s := range specs(newModules(c, groups{}).list) {
+	for _, s := range specs(newModules(c, groups{}, house{}).list) {
 		fmt.Fprintf(w, "  serves     %-16s %s\n", strings.TrimSpace(s.Doc+" "+s.Version), s.Title)
 	}
 }

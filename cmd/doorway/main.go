@@ -81,6 +81,11 @@ func main() {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	code := a.main(ctx, os.Args[1:])
 	stop()
+	if code == exitRestart {
+		if err := beginAgain(); err != nil {
+			fmt.Fprintf(a.err, "doorway: %v. Start it by hand.\n", err)
+		}
+	}
 	os.Exit(code)
 }
 
@@ -114,6 +119,8 @@ func (a *app) report(cmd command, err error) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.Is(err, errRestart):
+		return exitRestart
 	case errors.Is(err, errHelp):
 		fmt.Fprintf(a.out, "usage: doorway %s %s\n%s\n%s", cmd.name, cmd.args, cmd.about, err.(helpError).flags)
 		return exitOK

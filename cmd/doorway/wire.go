@@ -65,8 +65,10 @@ type server struct {
 	strict bool   // a listener that cannot be had ends the program (demo)
 	ready  func() // called once all listeners were tried
 
-	serving   atomic.Bool // READY was said
-	reloading sync.Mutex  // one reload at a time
+	serving   atomic.Bool                        // READY was said
+	leave     atomic.Pointer[context.CancelFunc] // ends run
+	again     atomic.Bool                        // run was ended to begin anew
+	reloading sync.Mutex                         // one reload at a time
 
 	mu    sync.Mutex // guards addrs
 	addrs map[string]string
@@ -137,7 +139,7 @@ func (s *server) construct() error {
 }
 
 func (s *server) constructXMPP() error {
-	s.modules = newModules(s.cfg, groups{roster: s.shared})
+	s.modules = newModules(s.cfg, groups{roster: s.shared}, s.house())
 	if err := s.router.Load(s.modules.list...); err != nil {
 		return err
 	}
@@ -233,6 +235,9 @@ func (s *server) run(ctx context.Context) (err error) {
 		c2s.PaceCollector()
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	ctx, leave := context.WithCancel(ctx)
+	defer leave()
+	s.leave.Store(&leave)
 	notify := supervise.Notifier{Log: s.log}
 	for _, d := range s.doors() {
 		serve := func(ctx context.Context, l net.Listener) error {
@@ -269,7 +274,13 @@ func (s *server) run(ctx context.Context) (err error) {
 		notify.Stopping()
 	})
 	defer stop()
-	return s.group.Run(ctx)
+	if err := s.group.Run(ctx); err != nil {
+		return err
+	}
+	if s.again.Load() {
+		return errRestart
+	}
+	return nil
 }
 
 func (s *server) watchdog(n supervise.Notifier) *supervise.Watchdog {

@@ -49,6 +49,8 @@ var schema = []bucket{
 	{"people", state, false, "id → person; id, NUL, photo → the image itself, as bytes (gateway/people)"},
 	{"groups", state, false, "id → group with its members, and who sees them (gateway/people)"},
 	{"settings", state, false, "name → a value of the box itself, such as the seed of fake salts"},
+	{"service", state, false, "admins, blacklist, motd, welcome → what administrators set by commands (XEP-0133)"},
+	{"logins", state, false, "owner → its last login, and which greetings it had (XEP-0133)"},
 	{"roster", state, false, "owner, NUL, contact → roster item with its subscription (RFC 6121 §2)"},
 	{"requests", state, false, "owner, NUL, contact → subscription request that waits for an answer (RFC 6121 §3.1.3)"},
 	{"offline", state, false, "owner, NUL, be64(id) → message that waits for its recipient, as XML (XEP-0160)"},
