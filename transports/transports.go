@@ -96,8 +96,13 @@ type Message struct {
 	Delayed bool      // incoming: it waited on the network, so At is shown
 	Urgent  bool      // outgoing: alarm before chat
 	Flash   bool      // shown at once and not kept by the phone (SMS class 0); networks without it ignore it
+	Kind    string    // incoming: what it is when it is no ordinary text, a word of the network such as "mms"; Body says it in words
 	Replace Ref       // incoming: corrects an earlier message (XEP-0308)
 	Key     string    // outgoing: idempotency key, "" for none
+
+	NotBefore time.Time     // outgoing: not sent earlier; zero: at once
+	Validity  time.Duration // outgoing: how long it may be tried from then on; 0: as the network is set up
+	Via       string        // outgoing: the modem or line to use, "" for the network's choice
 }
 
 // Event is one of the types below.
@@ -257,17 +262,26 @@ type Outbox interface {
 	// Put stores a job and returns its id after fsync. The same non-empty Key
 	// within 48 h returns the first id and stores nothing.
 	Put(ctx context.Context, j Job) (uint64, error)
-	// Serve leases due jobs, by priority, then due time, then id, one at a time, and calls f; it returns when ctx
-	// ends and f has returned. Several workers may Serve. Jobs of one Dest are never leased at the same time.
+	// Serve leases due jobs that l takes, by priority, then due time, then id, one at a time, and calls f; it returns
+	// when ctx ends and f has returned. Several workers may Serve. Jobs of one Dest are never leased at the same time.
 	// f decides by Item.Save; a job whose f returns without a final or waiting state is leased again
 	// after a pause (with the error recorded).
-	Serve(ctx context.Context, f func(context.Context, Item) error) error
+	Serve(ctx context.Context, l Lease, f func(context.Context, Item) error) error
 	// Update rewrites a job that is not leased (a status report came); false when f returns false or the job is gone.
 	// For a leased job it waits for the lease to end.
 	Update(ctx context.Context, id uint64, f func(*Job) bool) (bool, error)
 	Cancel(id uint64) error // ErrLeased while it is being sent
 	Get(id uint64) (Job, error)
 	List(f Filter) ([]Job, error)
+}
+
+// Lease says which jobs a worker takes; the zero value takes all.
+type Lease struct {
+	// Accept answers whether the worker takes jobs of a lane at a priority now: asked with the lane's most urgent one, it must
+	// not refuse a priority and accept a lower one. It is called under the outbox's lock: it may not block or call the outbox.
+	Accept func(lane string, priority int) bool
+	// Again gets a value when Accept may answer otherwise than before.
+	Again <-chan struct{}
 }
 
 // Job is one queued message with everything that happened to its parts: the
@@ -277,6 +291,7 @@ type Job struct {
 	Key       string    `json:"key,omitempty"`
 	Dest      string    `json:"dest"`
 	Priority  int       `json:"priority,omitempty"` // higher first: 0 chat, 10 alarm
+	Lane      string    `json:"lane,omitempty"`     // for Lease.Accept; few different ones
 	Created   time.Time `json:"created"`
 	NotBefore time.Time `json:"not_before,omitzero"`
 	Deadline  time.Time `json:"deadline,omitzero"` // passed before the first attempt: expired

@@ -30,10 +30,7 @@ func (s *server) constructSMS() error {
 		return err
 	}
 	s.group.Add(task("queue", s.queue.Run))
-	s.sms = sms.New(sms.Config{
-		Country: s.cfg.SMS.Country, Modems: drivers, MaxParts: s.cfg.SMS.MaxParts,
-		International: s.cfg.SMS.Foreign, Premium: s.cfg.SMS.Premium,
-	})
+	s.sms = sms.New(smsConfig(s.cfg, drivers))
 	if err := s.settleCopy(); err != nil {
 		return err
 	}
@@ -43,8 +40,8 @@ func (s *server) constructSMS() error {
 	b, err := bridge.New(bridge.Config{
 		Network: s.sms, Domain: s.cfg.SMSDomain(), Host: s.router,
 		Table: s.store.Table("bridge"), NetworkTable: s.store.Table("sms"), Outbox: s.queue,
-		DefaultRecipients: s.recipients,
-		Version:           version, Log: s.log, Now: time.Now,
+		Keywords: s.keywords(), DefaultRecipients: s.recipients,
+		Version: version, Log: s.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

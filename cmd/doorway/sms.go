@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +20,14 @@ func runSMSSend(ctx context.Context, a *app, args []string) error {
 	flash := fs.Bool("flash", false, "shown on the phone's screen at once and not kept there")
 	key := fs.String("key", "", "idempotency key: the same key within 48 hours is not sent again")
 	from := fs.String("from", "", "the account that speaks; answers go there")
+	via := fs.String("modem", "", "the only modem that may send it")
+	at := fs.String("at", "", "not before this time: 15:04, or 2006-01-02T15:04")
+	valid := fs.Duration("valid", 0, "how long it may be tried, e.g. 30m (default: validity in [sms])")
 	rest, err := t.parse(fs, args, 2, 2)
+	if err != nil {
+		return err
+	}
+	begin, err := moment(*at, time.Now())
 	if err != nil {
 		return err
 	}
@@ -34,7 +40,8 @@ func runSMSSend(ctx context.Context, a *app, args []string) error {
 		text = strings.TrimRight(string(b), "\n")
 	}
 	var sent control.SMSSent
-	req := control.SMSSend{To: rest[0], Text: text, Urgent: *urgent, Flash: *flash, Key: *key, Sender: *from}
+	req := control.SMSSend{To: rest[0], Text: text, Urgent: *urgent, Flash: *flash, Key: *key, Sender: *from,
+		Modem: *via, NotBefore: begin, Validity: *valid}
 	if err := t.call(ctx, "sms.send", req, &sent); err != nil {
 		return err
 	}
@@ -43,6 +50,28 @@ func runSMSSend(ctx context.Context, a *app, args []string) error {
 	}
 	fmt.Fprintf(a.out, "Queued as %d to %s. Follow it with `doorway sms show %d`.\n", sent.ID, sent.To, sent.ID)
 	return nil
+}
+
+// moment reads a time of day, which is the next such one, or a full time; "" is the zero time.
+func moment(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", "2006-01-02 15:04"} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	t, err := time.Parse("15:04", text)
+	if err != nil {
+		return time.Time{}, usagef("%q is not a time: write 15:04, or 2006-01-02T15:04", text)
+	}
+	y, m, d := now.Date()
+	at := time.Date(y, m, d, t.Hour(), t.Minute(), 0, 0, now.Location())
+	if at.Before(now) {
+		at = time.Date(y, m, d+1, t.Hour(), t.Minute(), 0, 0, now.Location())
+	}
+	return at, nil
 }
 
 func runSMSList(ctx context.Context, a *app, args []string) error {
@@ -77,6 +106,84 @@ func pageFlags(fs *flag.FlagSet, req *control.QueueList, things, state string) {
 	fs.StringVar(&req.State, "state", "", "only this state, e.g. "+state)
 	fs.IntVar(&req.Limit, "limit", 50, "how many")
 	fs.Uint64Var(&req.Before, "before", 0, "only "+things+" older than this id, for paging")
+}
+
+func runSMSInbox(ctx context.Context, a *app, args []string) error {
+	var t target
+	var req control.Inbox
+	fs := newFlags("sms inbox")
+	fs.StringVar(&req.From, "from", "", "only of this number (as the list shows it) or name")
+	fs.IntVar(&req.Limit, "limit", 50, "how many")
+	fs.Uint64Var(&req.Before, "before", 0, "only texts older than this id, for paging")
+	if _, err := t.parse(fs, args, 0, 0); err != nil {
+		return err
+	}
+	var list []sms.Received
+	if err := t.call(ctx, "sms.inbox", req, &list); err != nil {
+		return err
+	}
+	if t.json {
+		return a.printJSON(list)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(a.out, "No texts have come in.")
+	}
+	for _, m := range list {
+		kind := m.Kind
+		if !m.Taken {
+			kind = strings.TrimSpace(kind + " waiting")
+		}
+		fmt.Fprintf(a.out, "%6d  %s  %-16s %-10s %s\n", m.ID, m.At.Local().Format("2006-01-02 15:04:05"), m.From, kind, short(m.Text, 60))
+	}
+	return nil
+}
+
+func runSMSOptOut(ctx context.Context, a *app, args []string) error {
+	var t target
+	fs := newFlags("sms optout")
+	off := fs.Bool("off", false, "the number wants texts again")
+	rest, err := t.parse(fs, args, 0, 1)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 0 {
+		return a.listOptOuts(ctx, t)
+	}
+	var o control.OptOut
+	if err := t.call(ctx, "sms.optout", control.OptOut{Number: rest[0], Out: !*off}, &o); err != nil {
+		return err
+	}
+	if t.json {
+		return a.printJSON(o)
+	}
+	switch {
+	case o.Out && o.Changed:
+		fmt.Fprintf(a.out, "%s gets no more texts.\n", o.Number)
+	case o.Out:
+		fmt.Fprintf(a.out, "%s got no texts already.\n", o.Number)
+	case o.Changed:
+		fmt.Fprintf(a.out, "%s gets texts again.\n", o.Number)
+	default:
+		fmt.Fprintf(a.out, "%s had not opted out.\n", o.Number)
+	}
+	return nil
+}
+
+func (a *app) listOptOuts(ctx context.Context, t target) error {
+	var list []sms.OptOut
+	if err := t.call(ctx, "sms.optouts", struct{}{}, &list); err != nil {
+		return err
+	}
+	if t.json {
+		return a.printJSON(list)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(a.out, "Nobody has opted out.")
+	}
+	for _, o := range list {
+		fmt.Fprintf(a.out, "%-16s since %s\n", o.Number, o.Since.Local().Format("2006-01-02 15:04"))
+	}
+	return nil
 }
 
 func runSMSShow(ctx context.Context, a *app, args []string) error {
@@ -146,82 +253,14 @@ func printChain(w io.Writer, c sms.Chain) {
 			fmt.Fprintf(w, "    the modem said: %s\n", p.Raw)
 		}
 	}
+	printSteps(w, c.Steps)
+}
+
+func printSteps(w io.Writer, steps []transports.Step) {
 	fmt.Fprintln(w, "  history")
-	for _, s := range c.Steps {
+	for _, s := range steps {
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("    %s  %-16s %s", s.At.Local().Format("15:04:05.000"), s.State, s.Note), " "))
 	}
-}
-
-func runQueueList(ctx context.Context, a *app, args []string) error {
-	var t target
-	var req control.QueueList
-	fs := newFlags("queue list")
-	pageFlags(fs, &req, "jobs", "retry-wait")
-	if _, err := t.parse(fs, args, 0, 0); err != nil {
-		return err
-	}
-	var q control.QueueAnswer
-	if err := t.call(ctx, "queue.list", req, &q); err != nil {
-		return err
-	}
-	if t.json {
-		return a.printJSON(q)
-	}
-	var parts []string
-	for _, s := range []transports.State{transports.Queued, transports.RetryWait, transports.OnAir, transports.Accepted, transports.PossiblySent, transports.Failed} {
-		if n := q.Counts[s]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, s))
-		}
-	}
-	if parts == nil {
-		parts = []string{"nothing is waiting"}
-	}
-	fmt.Fprintf(a.out, "%s\n", strings.Join(parts, ", "))
-	for _, j := range q.Jobs {
-		fmt.Fprintln(a.out, strings.TrimRight(fmt.Sprintf("%6d  %s  %-16s %-16s attempts %d  %s", j.ID, j.Created.Local().Format("2006-01-02 15:04:05"), j.Dest, j.State, j.Attempts, j.Error), " "))
-	}
-	return nil
-}
-
-func runQueueCancel(ctx context.Context, a *app, args []string) error {
-	return a.changeJob(ctx, "queue cancel", "queue.cancel", "is cancelled", args)
-}
-
-func runQueueRequeue(ctx context.Context, a *app, args []string) error {
-	return a.changeJob(ctx, "queue requeue", "queue.requeue", "is queued again", args)
-}
-
-func runQueueDelete(ctx context.Context, a *app, args []string) error {
-	return a.changeJob(ctx, "queue delete", "queue.delete", "is forgotten", args)
-}
-
-func (a *app) changeJob(ctx context.Context, name, command, done string, args []string) error {
-	var t target
-	rest, err := t.parse(newFlags(name), args, 1, 1)
-	if err != nil {
-		return err
-	}
-	id, err := parseID(rest[0])
-	if err != nil {
-		return err
-	}
-	var j transports.Job
-	if err := t.call(ctx, command, control.JobID{ID: id}, &j); err != nil {
-		return err
-	}
-	if t.json {
-		return a.printJSON(j)
-	}
-	fmt.Fprintf(a.out, "Job %d %s.\n", id, done)
-	return nil
-}
-
-func parseID(s string) (uint64, error) {
-	id, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		return 0, usagef("%q is not an id; `doorway sms list` shows the ids", s)
-	}
-	return id, nil
 }
 
 // short cuts a text for one line.

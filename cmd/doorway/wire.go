@@ -350,7 +350,7 @@ func (s *server) overview() api.Overview {
 		Queue: s.queue.Counts(), Modems: s.modemStatus(), Commits: stats.Commits, Changes: stats.Changes, Panics: s.health.Panics(),
 		CAFingerprint: s.certs.Fingerprint(),
 	}
-	o.Findings = s.health.List()
+	o.Findings = append(s.health.List(), smsFindings(s.sms)...)
 	for _, m := range o.Modems {
 		if m.State != modem.Ready && m.State != modem.Starting {
 			o.Findings = append(o.Findings, health.Finding{Name: "modem " + m.Name, Severity: health.Warning, Text: m.Text, Since: m.Since})

@@ -46,6 +46,14 @@ type Domains interface {
 // means that it has taken responsibility for it. An error has the message offered again later.
 type Interceptor func(ctx context.Context, m transports.Message) (taken bool, err error)
 
+// Keyword sends messages that begin with a word, whatever its case, to some people.
+type Keyword struct {
+	Word string // lower case
+	To   []jid.JID
+	// Answer, when not nil, answers the message; it is called once each time the message is dispatched.
+	Answer func(m transports.Message)
+}
+
 // Config of a Bridge.
 type Config struct {
 	Network transports.Network
@@ -57,10 +65,16 @@ type Config struct {
 	NetworkTable transports.Table
 	Outbox       transports.Outbox
 
+	// Interceptors are asked first, in this order; then an incoming message goes to the contact's last correspondent, else to
+	// who a keyword names, else to Group, else to DefaultRecipients.
+	Interceptors []Interceptor
+	Keywords     []Keyword
+	// Group names who answers for a contact because of the groups it is in; nil or an empty list: nobody.
+	Group func(from transports.ContactID) []jid.JID
 	// DefaultRecipients get messages of contacts that nobody has written to lately.
 	DefaultRecipients func() []jid.JID
-	// Interceptors are asked in this order.
-	Interceptors []Interceptor
+	// Receipts are told what became of a sent message before its sender is; an error has the receipt offered again later.
+	Receipts []func(context.Context, transports.Receipt) error
 	// Allow says who may use the network; nil allows everybody whose stanzas reach the domain.
 	Allow func(person jid.JID) bool
 
@@ -249,6 +263,11 @@ func (b *Bridge) sink(ctx context.Context, e transports.Event) error {
 	case transports.Incoming:
 		return b.incoming(ctx, e.Message)
 	case transports.Receipt:
+		for _, f := range b.c.Receipts {
+			if err := f(ctx, e); err != nil {
+				return fmt.Errorf("tell of %s: %w", e.Ref, err)
+			}
+		}
 		return b.receipt(ctx, e)
 	case transports.StatusEvent:
 		b.setStatus(ctx, e)

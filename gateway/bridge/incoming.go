@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"doorway/transports"
@@ -57,7 +58,8 @@ func (b *Bridge) remember(r transports.Ref) {
 	})
 }
 
-// dispatch finds the recipients: who wrote to the contact last, else the default recipients.
+// dispatch finds the recipients: who wrote to the contact last, else those of a keyword, of the contact's group, or the
+// default recipients (design §5).
 func (b *Bridge) dispatch(ctx context.Context, m transports.Message) error {
 	var last correspondent
 	ok, err := b.c.Table.Get("last/"+string(m.From), &last)
@@ -70,20 +72,16 @@ func (b *Bridge) dispatch(ctx context.Context, m transports.Message) error {
 		if err == nil || !errors.As(err, &refused) || refused.Condition == stanza.InternalServerError {
 			return err
 		}
-		b.log.Info("answer not wanted by its recipient, passed to the default recipients", "ref", string(m.Ref), "user", last.Person.String(), "err", err)
+		b.log.Info("answer not wanted by its recipient, passed on", "ref", string(m.Ref), "user", last.Person.String(), "err", err)
 	}
 	from, err := b.address(m.From)
 	if err != nil { // a name that is no local part
 		from = b.self
 		m.Body = string(m.From) + ": " + m.Body
 	}
-	var recipients []jid.JID
-	if b.c.DefaultRecipients != nil {
-		recipients = b.c.DefaultRecipients()
-	}
 	var errs []error
 	delivered := false
-	for _, to := range recipients {
+	for _, to := range b.recipients(m) {
 		if err := b.pass(ctx, m, from, to); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", to, err))
 			continue
@@ -100,6 +98,32 @@ func (b *Bridge) dispatch(ctx context.Context, m transports.Message) error {
 		return errors.Join(errs...)
 	}
 	return fmt.Errorf("text %s from %s has no recipient: nobody wrote to that number lately, and no default recipient is configured", m.Ref, masked(m.From))
+}
+
+// recipients of a message that belongs to no conversation.
+func (b *Bridge) recipients(m transports.Message) []jid.JID {
+	word, _, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(m.Body, "\n", " ")), " ")
+	word = strings.ToLower(strings.TrimRight(word, ".,:;!?"))
+	for _, k := range b.c.Keywords {
+		if k.Word != word || m.Kind != "" {
+			continue
+		}
+		if k.Answer != nil && m.Replace == "" {
+			k.Answer(m)
+		}
+		if len(k.To) > 0 {
+			return k.To
+		}
+	}
+	if b.c.Group != nil {
+		if to := b.c.Group(m.From); len(to) > 0 {
+			return to
+		}
+	}
+	if b.c.DefaultRecipients != nil {
+		return b.c.DefaultRecipients()
+	}
+	return nil
 }
 
 // pass sends the message to one person.

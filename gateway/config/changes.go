@@ -48,7 +48,8 @@ func walk(a, b reflect.Value, prefix string, differs func(key string)) {
 			continue
 		}
 		if x.Kind() == reflect.Slice && x.Type().Elem().Kind() == reflect.Struct {
-			tag = "[[" + tag + "]]"
+			differs("[[" + prefix + tag + "]]")
+			continue
 		}
 		differs(prefix + tag)
 	}

@@ -69,21 +69,20 @@ type Modem struct {
 	Baud    int    `toml:"baud"`
 	PINFile string `toml:"pin_file"`
 
+	Prefixes  []string `toml:"prefixes"`  // numbers it is preferred for
+	Senders   []string `toml:"senders"`   // whose texts it is preferred for
+	Groups    []string `toml:"groups"`    // and the members of which groups'
+	Operators []string `toml:"operators"` // it sends only with one of these networks; empty: any
+	Only      bool     `toml:"only"`      // it sends nothing else
+	Backup    bool     `toml:"backup"`    // it sends only while the others cannot
+	PerHour   int      `toml:"per_hour"`  // parts; 0: no cap
+	PerDay    int      `toml:"per_day"`
+
 	pin string
 }
 
 // PIN returns the SIM's PIN read from pin_file, "" for none.
 func (m Modem) PIN() string { return m.pin }
-
-// SMS is the section [sms].
-type SMS struct {
-	Domain     string   `toml:"domain"`
-	Country    string   `toml:"country"`
-	MaxParts   int      `toml:"max_parts"`
-	Recipients []string `toml:"recipients"`    // who gets a text nobody is in conversation with; empty: the admins
-	Foreign    bool     `toml:"international"` // allow numbers outside country
-	Premium    bool     `toml:"premium"`       // allow premium-rate numbers
-}
 
 // Network is one section [[network]].
 type Network struct {
@@ -147,7 +146,7 @@ func defaults() Config {
 		MUC:     Service{"conference"},
 		Dir:     Service{"directory"},
 		Upload:  Service{"upload"},
-		SMS:     SMS{Domain: "sms", MaxParts: 6},
+		SMS:     defaultSMS(),
 		HTTP:    HTTP{Listen: []string{"127.0.0.1:8080"}},
 		Archive: Archive{Days: 365, Megabytes: 256},
 		// A week: damage or a wrong deletion is often noticed only after days.

@@ -279,6 +279,7 @@ func (v *validator) modems() {
 		if m.PINFile != "" {
 			m.pin = v.pin(at("pin_file"), v.c.rel(m.PINFile))
 		}
+		v.routes(i, m)
 	}
 }
 
@@ -304,24 +305,6 @@ func (v *validator) pin(key, path string) string {
 		return ""
 	}
 	return p
-}
-
-func (v *validator) sms() {
-	s := &v.c.SMS
-	if strings.Trim(s.Country, "0123456789") != "" || len(s.Country) > 3 || strings.HasPrefix(s.Country, "0") {
-		v.fault("sms.country", `country %q is not a country calling code: write the digits after the +, e.g. country = "49"`, s.Country)
-	}
-	if len(v.c.Modems) > 0 && s.Country == "" {
-		v.warn("sms.country", `without country only numbers in the form +49… can be texted; write e.g. country = "49"`)
-	}
-	if s.MaxParts < 1 || s.MaxParts > 255 {
-		v.fault("sms.max_parts", "max_parts %d is out of range: write a number from 1 to 255; 6 is usual", s.MaxParts)
-	}
-	for _, r := range s.Recipients {
-		if j, err := jid.Parse(r); err != nil || j.Local() == "" {
-			v.fault("sms.recipients", `%q is not an account: write name@%s`, r, v.c.Domain)
-		}
-	}
 }
 
 func (v *validator) http() {

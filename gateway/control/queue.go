@@ -56,7 +56,7 @@ func limit(n int) int {
 	return min(n, 1000)
 }
 
-// Queue registers the commands queue.list, cancel, requeue and delete.
+// Queue registers the commands queue.list, show, cancel, requeue and delete.
 func Queue(s *Server, q *queue.Queue) {
 	Handle(s, "queue.list", func(_ context.Context, r QueueList) (QueueAnswer, error) {
 		f, err := stateFilter(r.State)
@@ -74,6 +74,14 @@ func Queue(s *Server, q *queue.Queue) {
 			jobs = []transports.Job{}
 		}
 		return QueueAnswer{Jobs: jobs, Counts: q.Counts()}, nil
+	})
+	Handle(s, "queue.show", func(_ context.Context, r JobID) (transports.Job, error) {
+		j, err := q.Get(r.ID)
+		if err != nil {
+			return j, sentence(q, r.ID, err)
+		}
+		j.Payload = nil
+		return j, nil
 	})
 	change := func(name string, f func(id uint64) error) {
 		Handle(s, name, func(_ context.Context, r JobID) (transports.Job, error) {

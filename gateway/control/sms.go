@@ -19,6 +19,10 @@ type SMSSend struct {
 	Urgent bool   `json:"urgent,omitempty"`
 	Flash  bool   `json:"flash,omitempty"` // shown at once, not kept by the phone
 	Key    string `json:"key,omitempty"`   // idempotency key
+	Modem  string `json:"modem,omitempty"` // the only one that may send it
+
+	NotBefore time.Time     `json:"not_before,omitzero"`
+	Validity  time.Duration `json:"validity,omitempty"` // ns; 0: as configured
 }
 
 // SMSSent is the answer of sms.send.
@@ -26,6 +30,20 @@ type SMSSent struct {
 	ID    uint64           `json:"id"`
 	To    string           `json:"to"`
 	State transports.State `json:"state"`
+}
+
+// Inbox is the request of sms.inbox.
+type Inbox struct {
+	From   string `json:"from,omitempty"` // only of this number or name
+	Limit  int    `json:"limit,omitempty"`
+	Before uint64 `json:"before,omitempty"`
+}
+
+// OptOut is the request and the answer of sms.optout.
+type OptOut struct {
+	Number  string `json:"number"`
+	Out     bool   `json:"out"`
+	Changed bool   `json:"changed"` // in the answer: it was otherwise before
 }
 
 // SMSText is one row of sms.list.
@@ -40,10 +58,11 @@ type SMSText struct {
 	Error   string           `json:"error,omitempty"`
 }
 
-// SMS registers sms.send, list and show.
+// SMS registers sms.send, list, inbox, show, optouts and optout.
 func SMS(s *Server, n *sms.Network, q *queue.Queue, domain string) {
 	Handle(s, "sms.send", func(ctx context.Context, r SMSSend) (SMSSent, error) {
-		m := transports.Message{To: transports.ContactID(r.To), Body: r.Text, Urgent: r.Urgent, Flash: r.Flash, Key: r.Key}
+		m := transports.Message{To: transports.ContactID(r.To), Body: r.Text, Urgent: r.Urgent, Flash: r.Flash, Key: r.Key,
+			Via: r.Modem, NotBefore: r.NotBefore, Validity: r.Validity}
 		if r.Sender != "" {
 			local, err := localpart(r.Sender, domain)
 			if err != nil {
@@ -84,6 +103,14 @@ func SMS(s *Server, n *sms.Network, q *queue.Queue, domain string) {
 			list = append(list, SMSText{ID: c.ID, Created: c.Created, To: c.To, Sender: c.Sender, Text: c.Body, Parts: len(c.Parts), State: c.State, Error: c.Text})
 		}
 		return list, nil
+	})
+	Handle(s, "sms.inbox", func(_ context.Context, r Inbox) ([]sms.Received, error) {
+		return n.Inbox(r.From, r.Before, limit(r.Limit))
+	})
+	Handle(s, "sms.optouts", func(context.Context, struct{}) ([]sms.OptOut, error) { return n.OptOuts(), nil })
+	Handle(s, "sms.optout", func(_ context.Context, r OptOut) (OptOut, error) {
+		num, changed, err := n.SetOptOut(r.Number, r.Out)
+		return OptOut{Number: num, Out: r.Out, Changed: changed}, err
 	})
 	Handle(s, "sms.show", func(_ context.Context, r JobID) (sms.Chain, error) { return chain(n, q, r.ID) })
 }

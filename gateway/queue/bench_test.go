@@ -69,14 +69,14 @@ func BenchmarkWaiting(b *testing.B) {
 	b.Run("lease", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			it := r.q.lease(b.Context())
+			it := r.q.lease(b.Context(), transports.Lease{})
 			it.end(nil)
 		}
 	})
 	b.Run("lease-and-deliver", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			it := r.q.lease(b.Context())
+			it := r.q.lease(b.Context(), transports.Lease{})
 			if err := it.Save(transports.Delivered, nil, ""); err != nil {
 				b.Fatal(err)
 			}

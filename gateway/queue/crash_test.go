@@ -144,7 +144,7 @@ func sendUntilKilled(d string) {
 			}
 		})
 		wg.Go(func() {
-			die(q.Serve(context.Background(), func(_ context.Context, it transports.Item) error {
+			die(q.Serve(context.Background(), transports.Lease{}, func(_ context.Context, it transports.Item) error {
 				defer func() { <-slots }()
 				j := it.Job()
 				if j.State == transports.OnAir {

@@ -46,7 +46,7 @@ func (q *Queue) load() error {
 		}
 		q.index.put(&entry{
 			id: id, due: at, deadline: d.Deadline, dest: hashDest(d.Dest),
-			prio: int32(d.Priority), state: numberOf(d.State), tried: d.Tried,
+			prio: int32(d.Priority), state: numberOf(d.State), tried: d.Tried, lane: q.index.lane(d.Lane),
 		}, now)
 		return true
 	})
@@ -58,7 +58,7 @@ func (q *Queue) load() error {
 func (q *Queue) enter(e *entry, r *record) {
 	j := &r.Job
 	e.due, e.deadline, e.dest, e.prio = r.Due, unix(j.Deadline), hashDest(j.Dest), int32(j.Priority)
-	e.tried = j.Attempts > 0
+	e.tried, e.lane = j.Attempts > 0, q.index.lane(j.Lane)
 	q.index.put(e, unix(q.now()))
 	q.rouse()
 	if !e.tried && e.deadline != 0 && e.deadline < q.expires {

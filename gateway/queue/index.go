@@ -25,7 +25,8 @@ type entry struct {
 	deadline int64 // Unix ns, 0: none
 	dest     uint64
 	prio     int32
-	pos      int32 // in the pile of its place
+	pos      int32  // in the pile of its place
+	lane     uint16 // number of its lane
 	state    stateNo
 	place    place
 	tried    bool
@@ -103,24 +104,55 @@ func before(a, b *entry) bool {
 //
 // A job of a busy destination is parked when its turn comes. While a
 // destination is idle and jobs of it are parked, at least one more of its jobs
-// lies in ready; so each lease costs O(log n), however many jobs one
-// destination has.
+// in the same lane lies in ready; so each lease costs O(log n), however many jobs one
+// destination has. Each lane has a pile of its own, so that a lane which nobody
+// serves at the moment does not stand in the way of the others.
 type index struct {
 	jobs   map[uint64]*entry
 	future pile
-	ready  pile
-	parked map[uint64]*pile // by destination
-	busy   map[uint64]bool  // destinations with a leased job
+	ready  []*pile         // by number of the lane
+	lanes  []string        // their names
+	number map[string]int  // and numbers
+	parked map[lot]*pile   // by destination and lane
+	busy   map[uint64]bool // destinations with a leased job
 }
 
+// lot is where jobs of a busy destination are parked.
+type lot struct {
+	dest uint64
+	lane uint16
+}
+
+// maxLanes bounds the lanes that are told apart; what comes later is in the
+// lane "".
+const maxLanes = 1000
+
 func newIndex() *index {
-	return &index{
+	x := &index{
 		jobs:   make(map[uint64]*entry),
 		future: pile{less: sooner},
-		ready:  pile{less: before},
-		parked: make(map[uint64]*pile),
+		number: make(map[string]int),
+		parked: make(map[lot]*pile),
 		busy:   make(map[uint64]bool),
 	}
+	x.lane("")
+	return x
+}
+
+// lane returns the number of a lane.
+func (x *index) lane(name string) uint16 {
+	n, ok := x.number[name]
+	switch {
+	case ok:
+		return uint16(n)
+	case len(x.lanes) >= maxLanes:
+		return 0
+	}
+	n = len(x.lanes)
+	x.number[name] = n
+	x.lanes = append(x.lanes, name)
+	x.ready = append(x.ready, &pile{less: before})
+	return uint16(n)
 }
 
 // put adds a held entry to the pile it belongs to.
@@ -137,13 +169,14 @@ func (x *index) put(e *entry, now int64) {
 func (x *index) makeReady(e *entry) {
 	if !x.busy[e.dest] {
 		e.place = ready
-		heap.Push(&x.ready, e)
+		heap.Push(x.ready[e.lane], e)
 		return
 	}
-	p := x.parked[e.dest]
+	l := lot{e.dest, e.lane}
+	p := x.parked[l]
 	if p == nil {
 		p = &pile{less: before}
-		x.parked[e.dest] = p
+		x.parked[l] = p
 	}
 	e.place = parked
 	heap.Push(p, e)
@@ -157,53 +190,74 @@ func (x *index) hold(e *entry) {
 	case future:
 		heap.Remove(&x.future, int(e.pos))
 	case ready:
-		heap.Remove(&x.ready, int(e.pos))
-		x.unpark(e.dest)
+		heap.Remove(x.ready[e.lane], int(e.pos))
+		x.unpark(lot{e.dest, e.lane})
 	case parked:
-		p := x.parked[e.dest]
-		heap.Remove(p, int(e.pos))
-		if p.Len() == 0 {
-			delete(x.parked, e.dest)
+		l := lot{e.dest, e.lane}
+		heap.Remove(x.parked[l], int(e.pos))
+		if x.parked[l].Len() == 0 {
+			delete(x.parked, l)
 		}
 	}
 }
 
-// unpark makes the first parked job of an idle destination ready.
-func (x *index) unpark(dest uint64) {
-	p := x.parked[dest]
-	if p == nil || x.busy[dest] {
+// unpark makes the first parked job of an idle destination and a lane ready.
+func (x *index) unpark(l lot) {
+	p := x.parked[l]
+	if p == nil || x.busy[l.dest] {
 		return
 	}
 	e := heap.Pop(p).(*entry)
 	if p.Len() == 0 {
-		delete(x.parked, dest)
+		delete(x.parked, l)
 	}
 	x.makeReady(e)
 }
 
-// take leases the next job: it is held and its destination busy until free.
-func (x *index) take(now int64) *entry {
+// take leases the next job that accept takes (nil: any): it is held and its
+// destination busy until free.
+func (x *index) take(now int64, accept func(lane string, priority int) bool) *entry {
 	for e := x.future.first(); e != nil && e.due <= now; e = x.future.first() {
 		heap.Pop(&x.future)
 		x.makeReady(e)
 	}
-	for x.ready.Len() > 0 {
-		e := heap.Pop(&x.ready).(*entry)
-		if x.busy[e.dest] {
-			x.makeReady(e) // parks it
-			continue
+	var refused map[*pile]bool
+	for {
+		var best *pile
+		for i, p := range x.ready {
+			for e := p.first(); e != nil && x.busy[e.dest]; e = p.first() {
+				heap.Pop(p)
+				x.makeReady(e) // parks it
+			}
+			e := p.first()
+			if e == nil || refused[p] || best != nil && before(best.first(), e) {
+				continue
+			}
+			if accept != nil && !accept(x.lanes[i], int(e.prio)) {
+				if refused == nil {
+					refused = make(map[*pile]bool)
+				}
+				refused[p] = true
+				continue
+			}
+			best = p
 		}
+		if best == nil {
+			return nil
+		}
+		e := heap.Pop(best).(*entry)
 		e.place = held
 		x.busy[e.dest] = true
 		return e
 	}
-	return nil
 }
 
 // free ends the lease of a destination.
 func (x *index) free(dest uint64) {
 	delete(x.busy, dest)
-	x.unpark(dest)
+	for lane := range x.lanes {
+		x.unpark(lot{dest, uint16(lane)})
+	}
 }
 
 // next is the time of the earliest job that is not due yet.

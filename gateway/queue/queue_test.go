@@ -104,7 +104,7 @@ func (r *rig) serve(n int, f func(context.Context, transports.Item) error) (stop
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
-			if err := r.q.Serve(ctx, f); err != nil {
+			if err := r.q.Serve(ctx, transports.Lease{}, f); err != nil {
 				r.t.Error(err)
 			}
 		})

@@ -24,6 +24,7 @@ type due struct {
 	State    transports.State `json:"s"`
 	Priority int              `json:"p,omitempty"`
 	Dest     string           `json:"d,omitempty"`
+	Lane     string           `json:"l,omitempty"`
 	Deadline int64            `json:"t,omitempty"` // Unix ns, 0: none
 	Tried    bool             `json:"a,omitempty"` // there was an attempt
 	Set      int64            `json:"at"`          // Unix ns: when the row was written
@@ -86,6 +87,7 @@ func (q *Queue) rows(old, r *record) map[string]map[string]any {
 	row := due{V: 1, State: j.State, Set: unix(q.now())}
 	if c := classOf(j.State); c == working {
 		row.Priority, row.Dest, row.Deadline, row.Tried = j.Priority, j.Dest, unix(j.Deadline), j.Attempts > 0
+		row.Lane = j.Lane
 	}
 	newKey := q.dueKey(classOf(j.State), r.Due, j.ID)
 	index := map[string]any{newKey: row}

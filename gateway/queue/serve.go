@@ -17,14 +17,14 @@ const longestWait = time.Minute
 // tooLate is what a sender is told of an expired job.
 const tooLate = "It was not sent: its time ran out before it could be sent."
 
-// Serve leases due jobs, by priority, then due time, then id, one at a time,
+// Serve leases due jobs that l takes, by priority, then due time, then id, one at a time,
 // and calls f; it returns nil when ctx has ended and f has returned. Several
 // workers may Serve; jobs of one Dest are never leased at the same time. A job
 // whose f returns without a decision is leased again after ten seconds, with
 // f's error recorded; at once when ctx has ended.
-func (q *Queue) Serve(ctx context.Context, f func(context.Context, transports.Item) error) error {
+func (q *Queue) Serve(ctx context.Context, l transports.Lease, f func(context.Context, transports.Item) error) error {
 	for {
-		it := q.lease(ctx)
+		it := q.lease(ctx, l)
 		if it == nil {
 			return nil
 		}
@@ -33,13 +33,13 @@ func (q *Queue) Serve(ctx context.Context, f func(context.Context, transports.It
 }
 
 // lease waits for the next job; nil when ctx has ended.
-func (q *Queue) lease(ctx context.Context) *item {
+func (q *Queue) lease(ctx context.Context, l transports.Lease) *item {
 	for ctx.Err() == nil {
 		q.mu.Lock()
 		now := q.now()
-		e := q.index.take(unix(now))
+		e := q.index.take(unix(now), l.Accept)
 		if e == nil {
-			q.wait(ctx, now)
+			q.wait(ctx, now, l.Again)
 			continue
 		}
 		id, was := e.id, stateNames[e.state]
@@ -82,9 +82,9 @@ func (q *Queue) late(e *entry, now time.Time) bool {
 	return !e.tried && e.deadline != 0 && e.deadline <= unix(now) && e.state != numberOf(transports.OnAir)
 }
 
-// wait sleeps until a job may be due. It is entered with mu held and leaves
+// wait sleeps until a job may be due or again has a value. It is entered with mu held and leaves
 // without.
-func (q *Queue) wait(ctx context.Context, now time.Time) {
+func (q *Queue) wait(ctx context.Context, now time.Time, again <-chan struct{}) {
 	wake := q.wake
 	var timer <-chan time.Time
 	if next := q.index.next(); next != math.MaxInt64 {
@@ -96,6 +96,7 @@ func (q *Queue) wait(ctx context.Context, now time.Time) {
 	q.mu.Unlock()
 	select {
 	case <-wake:
+	case <-again:
 	case <-timer:
 	case <-ctx.Done():
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"doorway/modem"
@@ -13,7 +14,8 @@ import (
 	"doorway/transports"
 )
 
-// Records of the network's table. Keys: "seen/"+hash, "rep/"+hash, "bad/"+hash, "in/"+ref, "ref".
+// Records of the network's table. Keys: "seen/"+hash, "rep/"+hash, "bad/"+hash, "in/"+ref, "ref",
+// "log/"+hex(n), "sim/"+number, "stop/"+number, "auto/"+number, "use/"+period+"/"+who.
 type (
 	// seenRecord remembers a TPDU, since a modem that cannot delete shows it at each poll.
 	seenRecord struct {
@@ -44,6 +46,9 @@ const (
 	keepBad       = 90 * 24 * time.Hour // quarantine
 	pruneEvery    = 12 * time.Hour
 )
+
+// be64 writes a number so that keys sort by it.
+func be64(n uint64) string { return fmt.Sprintf("%016x", n) }
 
 func decodeRecord[T any](raw []byte) (T, error) {
 	var v T
@@ -192,8 +197,6 @@ func (r *receiver) classify(a arrival, hash string, at time.Time, n uint64, chan
 		return nil, nil
 	case d.Compressed:
 		return nil, errors.New("compressed text")
-	case d.Port >= 0:
-		return nil, fmt.Errorf("for application port %d, not a text", d.Port)
 	}
 	for _, remark := range d.Remarks {
 		r.s.env.Log.Debug("sms odd", "comp", "sms", "net", a.modem, "ref", hash[:12], "remark", remark)
@@ -201,7 +204,7 @@ func (r *receiver) classify(a arrival, hash string, at time.Time, n uint64, chan
 	return r.place(a.modem, d, tpdu, hash, at, n, changes), nil
 }
 
-// offer gives a text to the sink, until that takes it.
+// offer gives a text to the sink, until that takes it, unless it is for the gateway itself.
 func (r *receiver) offer(m *inMessage) {
 	msg, err := m.message(r.s.n)
 	if err != nil {
@@ -211,9 +214,32 @@ func (r *receiver) offer(m *inMessage) {
 	if now := r.s.env.Now(); now.Sub(msg.At) > delayedAfter {
 		msg.Delayed = true
 	}
+	on, err := r.screen(m, &msg)
+	if err != nil {
+		r.s.env.Log.Error("sms wish not stored, the text is looked at again after a restart", "comp", "sms", "ref", m.Ref, "err", err)
+		return
+	}
+	r.log(m, msg, !on)
 	ref, rev := m.Ref, m.Rev
+	if !on {
+		r.shown(ref, rev)
+		return
+	}
 	r.s.offers.put(&offer{contact: string(msg.From), event: transports.Incoming{Message: msg},
 		done: func() { r.s.inbox.put(arrival{shown: ref, rev: rev}) }})
+}
+
+// log writes the text's row in the log of what came in, and through which modem its number wrote.
+func (r *receiver) log(m *inMessage, msg transports.Message, taken bool) {
+	changes := map[string]any{logKey(m.N): m.record(msg, taken)}
+	if len(r.s.units) > 1 && msg.Kind != KindDenied && strings.HasPrefix(string(msg.From), plainNumber) {
+		changes["sim/"+string(msg.From)] = simRecord{V: recordVersion, Modem: m.Modem, At: m.First}
+	}
+	r.s.env.Table.Later(changes, func(err error) {
+		if err != nil {
+			r.s.env.Log.Error("sms log not written", "comp", "sms", "ref", m.Ref, "err", err)
+		}
+	})
 }
 
 // shown notes that the sink took a text. A text of one part, or a complete one, is only kept for its day.
@@ -227,7 +253,13 @@ func (r *receiver) shown(ref string, rev int) {
 		m.State = inDone
 	}
 	c := m.clone()
-	r.s.env.Table.Later(map[string]any{"in/" + ref: c}, func(err error) {
+	changes := map[string]any{"in/" + ref: c}
+	var l Received
+	if ok, err := r.s.env.Table.Get(logKey(m.N), &l); err == nil && ok && !l.Taken {
+		l.Taken = true
+		changes[logKey(m.N)] = l
+	}
+	r.s.env.Table.Later(changes, func(err error) {
 		if err != nil { // it is offered again after a restart, and the receiver of the event knows its Ref
 			r.s.env.Log.Error("sms record not written", "comp", "sms", "ref", ref, "err", err)
 		}
@@ -266,6 +298,21 @@ func (r *receiver) prune(now time.Time) {
 	old("bad/", "bad0", keepBad, func(raw []byte) (time.Time, bool) {
 		v, err := decodeRecord[badRecord](raw)
 		return v.At, err == nil
+	})
+	old("log/", "log0", keepLog, func(raw []byte) (time.Time, bool) {
+		v, err := decodeRecord[Received](raw)
+		return v.At, err == nil
+	})
+	old("sim/", "sim0", keepLog, func(raw []byte) (time.Time, bool) {
+		v, err := decodeRecord[simRecord](raw)
+		return v.At, err == nil
+	})
+	old("auto/", "auto0", autoEvery, func(raw []byte) (time.Time, bool) {
+		v, err := decodeRecord[autoRecord](raw)
+		if err != nil || len(v.Times) == 0 {
+			return time.Time{}, err == nil
+		}
+		return v.Times[len(v.Times)-1], true
 	})
 	old("in/", "in0", keepSet, func(raw []byte) (time.Time, bool) {
 		m, err := decodeRecord[inMessage](raw)

@@ -22,9 +22,11 @@ type journal struct {
 	Body     string           `json:"body"`
 	Urgent   bool             `json:"urgent,omitempty"`
 	Flash    bool             `json:"flash,omitempty"`
-	Ref      uint16           `json:"ref,omitempty"` // concatenation reference (3GPP TS 23.040 §9.2.3.24.8), kept for all attempts
+	AtOnce   bool             `json:"at_once,omitempty"` // leaves at any hour
+	Ref      uint16           `json:"ref,omitempty"`     // concatenation reference (3GPP TS 23.040 §9.2.3.24.8), kept for all attempts
 	Alphabet string           `json:"alphabet"`
 	Deadline time.Time        `json:"deadline"`
+	Via      string           `json:"via,omitempty"`   // the only modem that may send it
 	Modem    string           `json:"modem,omitempty"` // all parts go through one SIM once one may be out
 	Avoid    []string         `json:"avoid,omitempty"` // modems whose SIM may not send this
 	Tries    int              `json:"tries,omitempty"` // transient failures, for the back-off
@@ -180,7 +182,7 @@ type Chain struct {
 	State    transports.State  `json:"state"`
 	Text     string            `json:"text,omitempty"` // one sentence on the state
 	Created  time.Time         `json:"created"`
-	Next     time.Time         `json:"next,omitzero"` // the next attempt, in retry-wait
+	Next     time.Time         `json:"next,omitzero"` // the next attempt, or the first one of a text that is sent later
 	Deadline time.Time         `json:"deadline"`
 	Attempts int               `json:"attempts"`
 	Parts    []PartState       `json:"parts"`
@@ -211,7 +213,7 @@ func (n *Network) Describe(job transports.Job) (Chain, error) {
 	c := Chain{ID: job.ID, Ref: refOf(job.ID), To: j.To, Sender: j.Sender, Body: j.Body, Alphabet: j.Alphabet,
 		Urgent: j.Urgent, Flash: j.Flash, State: job.State, Text: job.Error, Created: job.Created, Deadline: j.Deadline,
 		Attempts: job.Attempts, Steps: job.History}
-	if job.State == transports.RetryWait {
+	if job.State == transports.RetryWait || job.State == transports.Queued {
 		c.Next = job.NotBefore
 	}
 	if t := j.reason(); t != "" && job.State == j.State {

@@ -152,7 +152,7 @@ func (o *memOutbox) Put(ctx context.Context, j transports.Job) (uint64, error) {
 }
 
 // due picks a job to lease; without one, how long to wait.
-func (o *memOutbox) due(now time.Time) (id uint64, wait time.Duration) {
+func (o *memOutbox) due(now time.Time, l transports.Lease) (id uint64, wait time.Duration) {
 	wait = time.Hour
 	busy := map[string]bool{}
 	for id := range o.leased {
@@ -175,6 +175,9 @@ func (o *memOutbox) due(now time.Time) (id uint64, wait time.Duration) {
 			}
 			wait = min(wait, j.Deadline.Sub(now))
 		}
+		if l.Accept != nil && !l.Accept(j.Lane, j.Priority) {
+			continue
+		}
 		if d := j.NotBefore.Sub(now); d > 0 {
 			wait = min(wait, d)
 			continue
@@ -186,14 +189,14 @@ func (o *memOutbox) due(now time.Time) (id uint64, wait time.Duration) {
 	return best.ID, wait
 }
 
-func (o *memOutbox) Serve(ctx context.Context, f func(context.Context, transports.Item) error) error {
+func (o *memOutbox) Serve(ctx context.Context, l transports.Lease, f func(context.Context, transports.Item) error) error {
 	for ctx.Err() == nil {
 		o.mu.Lock()
-		id, wait := o.due(time.Now())
+		id, wait := o.due(time.Now(), l)
 		wake := o.wake
 		if id == 0 {
 			o.mu.Unlock()
-			rest(ctx, wait, wake)
+			restOr(ctx, wait, wake, l.Again)
 			continue
 		}
 		j := o.jobs[id]
@@ -212,6 +215,18 @@ func (o *memOutbox) Serve(ctx context.Context, f func(context.Context, transport
 		o.mu.Unlock()
 	}
 	return nil
+}
+
+// restOr is rest with a second kick.
+func restOr(ctx context.Context, d time.Duration, a, b <-chan struct{}) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-a:
+	case <-b:
+	case <-t.C:
+	}
 }
 
 func (o *memOutbox) Update(ctx context.Context, id uint64, f func(*transports.Job) bool) (bool, error) {

@@ -41,6 +41,9 @@ func (n *Network) plan() number.Plan {
 // allowed is the house's policy on where texts may go; it costs money, so what is
 // not wanted is refused before anything is stored.
 func (n *Network) allowed(num string) error {
+	if !listed(n.cfg.AllowTo, n.cfg.DenyTo, num) {
+		return &transports.Error{Kind: transports.Refused, Text: "Texts to " + num + " are not allowed here. The administrator can change allow_to and deny_to in the [sms] settings."}
+	}
 	if !strings.HasPrefix(num, "+") {
 		switch num {
 		case "110", "112", "911", "999", "000":
@@ -120,4 +123,17 @@ func masked(num string) string {
 		return num
 	}
 	return num[:4] + "…" + num[len(num)-2:]
+}
+
+// listed reports that a number or name passes a pair of lists.
+func listed(allow, deny []string, num string) bool {
+	in := func(l []string) bool {
+		for _, p := range l {
+			if strings.HasPrefix(num, "+") && strings.HasPrefix(p, "+") && strings.HasPrefix(num, p) || strings.EqualFold(num, p) {
+				return true
+			}
+		}
+		return false
+	}
+	return !in(deny) && (len(allow) == 0 || in(allow))
 }

@@ -93,6 +93,7 @@ func (d *delivery) attempt(ctx context.Context, i int) *modem.SendError {
 		marked = true
 		return nil
 	}
+	d.s.used.add(d.s.n.clock(d.s.env.Now()), usedByModem(d.u.name), 1)
 	// A stop does not tear a part off the air: the modem gets a while to answer.
 	sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -102,6 +103,9 @@ func (d *delivery) attempt(ctx context.Context, i int) *modem.SendError {
 	if err == nil {
 		p.MR = int(mr)
 		return nil
+	}
+	if !marked {
+		d.s.used.add(d.s.n.clock(d.s.env.Now()), usedByModem(d.u.name), -1) // it never left
 	}
 	if d.save != nil {
 		p.State = transports.Queued // Ctrl-Z was never written

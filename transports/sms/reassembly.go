@@ -184,13 +184,17 @@ func (m *inMessage) message(n *Network) (transports.Message, error) {
 	var out transports.Message
 	parts := make([]pdu.Part, 0, len(m.Parts))
 	var written time.Time
-	for _, p := range m.Parts {
+	var first pdu.Deliver
+	for i, p := range m.Parts {
 		d, err := pdu.DecodeDeliver(p.TPDU)
 		if err != nil {
 			return out, fmt.Errorf("part %d: %w", p.Seq, err)
 		}
 		if m.Total <= 1 {
 			d.Part.Concat = pdu.Concat{}
+		}
+		if i == 0 {
+			first = d
 		}
 		parts = append(parts, d.Part)
 		out.Flash = out.Flash || d.Class == pdu.Flash
@@ -201,6 +205,12 @@ func (m *inMessage) message(n *Network) (transports.Message, error) {
 	out.Body = pdu.JoinGaps(parts, func(seq, total int) string {
 		return fmt.Sprintf("[part %d of %d missing]", seq, total)
 	})
+	slices.SortStableFunc(parts, func(a, b pdu.Part) int { return a.Concat.Seq - b.Concat.Seq })
+	var data []byte
+	for _, p := range parts {
+		data = append(data, p.Data...)
+	}
+	out.Kind, out.Body = named(first, m.Modem, data, out.Body)
 	if strings.TrimSpace(out.Body) == "" {
 		out.Body = "(empty text)"
 	}

@@ -87,8 +87,9 @@ func TestB18Causes(t *testing.T) {
 		says  string
 	}{
 		{1, transports.Failed, "does not exist"}, {50, transports.Failed, "not subscribed"}, {198, transports.SentUnconfirmed, "did not confirm"},
-		{41, transports.RetryWait, "temporary failure"}, {500, transports.PossiblySent, "not certain"}, {197, transports.Accepted, ""},
-		{314, transports.Delivered, ""}, {322, transports.RetryWait, "memory"}, {302, transports.RetryWait, "not set up"}, {513, transports.RetryWait, "The modem said"},
+		{41, transports.RetryWait, "temporary failure"}, {500, transports.PossiblySent, "not certain"}, {314, transports.Delivered, ""},
+		{322, transports.RetryWait, "memory"}, {302, transports.RetryWait, "not set up"}, {197, transports.Accepted, ""}, // three failures in a row would have it rest
+		{513, transports.RetryWait, "The modem said"},
 	} {
 		until(t, "a modem that is ready", func() bool { return p.Status().State == modem.Ready })
 		l.emu.Network().Fail(emulator.Fault{Cause: c.cause})

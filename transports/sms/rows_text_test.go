@@ -139,8 +139,8 @@ func TestB29Texts(t *testing.T) {
 		"name as sender":        {[][]byte{raw(pdu.Number{Digits: "Vodafone", TON: pdu.Alphanumeric}, 0, nil, []byte("offer"))}, "offer", "Vodafone", false},
 		"empty":                 {[][]byte{raw(none, 0, nil, nil)}, "(empty text)", "", false},
 		"reserved coding":       {[][]byte{raw(none, 0x8C, nil, []byte("odd"))}, "odd", "", false},
-		"message waiting":       {[][]byte{raw(none, 0xC8, nil, []byte("voicemail"))}, "voicemail", "", false},
-		"waiting in UCS-2":      {[][]byte{raw(none, 0xE8, nil, []byte{0, 'v'})}, "v", "", false},
+		"message waiting":       {[][]byte{raw(none, 0xC8, nil, []byte("voicemail"))}, "[A voicemail waits for the SIM in gsm0. Call its mailbox.] voicemail", "", false},
+		"waiting in UCS-2":      {[][]byte{raw(none, 0xE8, nil, []byte{0, 'v'})}, "[A voicemail waits for the SIM in gsm0. Call its mailbox.] v", "", false},
 		"impossible part":       {[][]byte{raw(none, 0, []byte{0, 3, 5, 2, 3}, []byte("alone"))}, "alone", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -29,6 +30,10 @@ type Session struct {
 	offers offers           // events on their way to the sink
 	posts  mailbox[post]    // for the keeper
 	inbox  mailbox[arrival] // for the receiver
+
+	used usage         // parts by day and hour, for the caps
+	out  optOuts       // numbers that want no texts
+	turn atomic.Uint64 // counts the texts that workers took
 
 	refMu   sync.Mutex // guards nextRef, refs
 	nextRef uint16
@@ -57,12 +62,20 @@ func newSession(n *Network, env transports.Env) (*Session, error) {
 	s.inbox.init()
 	seen := map[string]bool{}
 	for _, m := range n.cfg.Modems {
-		u := newUnit(m)
+		u := newUnit(m, n.cfg.Routes[m.Status().Name])
 		if seen[u.name] {
 			return nil, &transports.Error{Kind: transports.Down, Text: "Two modems have the name " + u.name + ". Give each [[modem]] a name of its own."}
 		}
 		seen[u.name] = true
 		s.units = append(s.units, u)
+	}
+	if err := s.used.load(env.Table, func(err error) {
+		env.Log.Error("sms count not written", "comp", "sms", "err", err)
+	}); err != nil {
+		return nil, down("The counts of the SMS gateway cannot be read.", err)
+	}
+	if err := s.out.load(env.Table); err != nil {
+		return nil, down("The opt-outs of the SMS gateway cannot be read.", err)
 	}
 	return s, nil
 }
@@ -104,16 +117,34 @@ func down(text string, err error) *transports.Error {
 }
 
 // Send stores a text and returns its Ref when it is on disk; what becomes of it follows as
-// Receipts. Urgent texts overtake others, are given up after UrgentValidity, and are
-// repeated once when it is unclear whether they left.
+// Receipts. Urgent texts overtake others, are given up after UrgentValidity, leave at any hour, and are
+// repeated once when it is unclear whether they left. m.Validity may shorten or lengthen the time.
 func (s *Session) Send(ctx context.Context, m transports.Message) (transports.Ref, error) {
-	num, err := s.n.normalise(string(m.To))
+	num, err := s.addressee(m.To)
+	if err != nil {
+		return "", err
+	}
+	return s.put(ctx, m, num, m.Urgent)
+}
+
+// addressee is the number of a recipient that may be texted.
+func (s *Session) addressee(to transports.ContactID) (string, error) {
+	num, err := s.n.normalise(string(to))
 	if err != nil {
 		return "", err
 	}
 	if err := s.n.allowed(num); err != nil {
 		return "", err
 	}
+	if at, ok := s.out.has(num); ok {
+		return "", &transports.Error{Kind: transports.Refused, Err: ErrOptedOut, Text: num + " wants no texts: STOP came from there on " +
+			s.n.clock(at).Format("2 January 2006") + ". They can text START to change that."}
+	}
+	return num, nil
+}
+
+// put stores a text to a number that was checked. atOnce lets it leave at any hour.
+func (s *Session) put(ctx context.Context, m transports.Message, num string, atOnce bool) (transports.Ref, error) {
 	body := m.Body
 	if !utf8.ValidString(body) {
 		body = strings.ToValidUTF8(body, "\uFFFD")
@@ -123,22 +154,63 @@ func (s *Session) Send(ctx context.Context, m transports.Message) (transports.Re
 	}
 	now := s.env.Now()
 	validity, prio := s.n.validity(m.Urgent), chatPriority
+	if m.Validity > 0 {
+		validity = min(m.Validity, longestValidity)
+	}
 	if m.Urgent {
 		prio = alarmPriority
 	}
-	j := &journal{To: num, Sender: m.Sender, Origin: m.Origin, Body: body, Urgent: m.Urgent, Flash: m.Flash,
-		Deadline: now.Add(validity), State: transports.Queued}
+	lane, err := s.lane(m, num)
+	if err != nil {
+		return "", err
+	}
+	begin := s.n.opens(atOnce, later(now, m.NotBefore))
+	j := &journal{To: num, Sender: m.Sender, Origin: m.Origin, Body: body, Urgent: m.Urgent, Flash: m.Flash, Via: m.Via, AtOnce: atOnce,
+		Deadline: begin.Add(validity), State: transports.Queued}
 	if err := s.encode(j, validity); err != nil {
 		return "", err
 	}
-	id, err := s.env.Outbox.Put(ctx, transports.Job{Key: m.Key, Dest: num, Priority: prio, Created: now,
-		Deadline: j.Deadline, State: transports.Queued, Payload: j.encode()})
+	n, local := len(j.Parts), s.n.clock(now)
+	if err := s.capped(m.Sender, n, m.Urgent, local); err != nil {
+		return "", err
+	}
+	s.count(local, m.Sender, n)
+	job := transports.Job{Key: m.Key, Dest: num, Priority: prio, Lane: lane, Created: now,
+		Deadline: j.Deadline, State: transports.Queued, Payload: j.encode()}
+	if begin.After(now) {
+		job.NotBefore = begin
+	}
+	id, err := s.env.Outbox.Put(ctx, job)
 	if err != nil {
+		s.count(local, m.Sender, -n)
 		return "", &transports.Error{Kind: transports.Down, Temporary: true,
 			Text: "The text could not be stored, so nothing was sent to " + num + ". Try again in a moment.", Err: err}
 	}
+	if m.Key != "" {
+		if first, err := s.env.Outbox.Get(id); err == nil && !first.Created.Equal(now.Round(0)) {
+			s.count(local, m.Sender, -n) // the key has found an earlier text
+		}
+	}
 	s.posts.put(post{kind: postQueued, job: id})
 	return refOf(id), nil
+}
+
+// longestValidity is what TP-VP can say (3GPP TS 23.040 §9.2.3.12.1).
+const longestValidity = 63 * 7 * 24 * time.Hour
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// count counts parts of a person and of the house.
+func (s *Session) count(now time.Time, sender string, n int) {
+	s.used.add(now, usedByAll, n)
+	if sender != "" {
+		s.used.add(now, usedByPerson(sender), n)
+	}
 }
 
 // encode cuts the body into the journal's parts.

@@ -56,6 +56,25 @@ type Config struct {
 	Validity time.Duration
 	// UrgentValidity is the same for urgent texts; 0 means 1 h.
 	UrgentValidity time.Duration
+
+	// Routes says what modems are for, by their names.
+	Routes map[string]Route
+	// Groups lists the groups of a person, for Route.Groups; nil knows none.
+	Groups func(sender string) []string
+	// Failover is how long a text that is not urgent waits for its preferred modem before another takes it.
+	Failover time.Duration
+	// PersonPerDay and PerDay bound the parts that one person and the house send in a day; 0 is no bound. A fifth of PerDay
+	// is kept for urgent texts, which PersonPerDay does not bind.
+	PersonPerDay, PerDay int
+	// Hours are when texts that are not urgent leave.
+	Hours Hours
+	// Location is where days and hours are counted; nil means time.Local.
+	Location *time.Location
+	// AllowTo, DenyTo, AllowFrom and DenyFrom are prefixes of numbers in E.164, short codes and names of senders. An empty
+	// list of allowed ones allows all; what is denied is not allowed by anything.
+	AllowTo, DenyTo, AllowFrom, DenyFrom []string
+	// Answers are what the house says by itself.
+	Answers Answers
 }
 
 // Network implements transports.Network. Safe for concurrent use.
@@ -79,6 +98,9 @@ func New(c Config) *Network {
 	}
 	if c.UrgentValidity <= 0 {
 		c.UrgentValidity = time.Hour
+	}
+	if c.Location == nil {
+		c.Location = time.Local
 	}
 	if c.Trunk == "" {
 		c.Trunk = number.UsualTrunk(c.Country)
@@ -126,10 +148,22 @@ func (n *Network) Dial(ctx context.Context, a transports.Account, env transports
 func (n *Network) Send(ctx context.Context, m transports.Message) (transports.Ref, error) {
 	s := n.current.Load()
 	if s == nil {
-		return "", &transports.Error{Kind: transports.Down, Temporary: true,
-			Text: "The SMS gateway is not running yet. Try again in a moment."}
+		return "", notRunning()
 	}
 	return s.Send(ctx, m)
+}
+
+// opens is when a text may leave that could leave at t.
+func (n *Network) opens(urgent bool, t time.Time) time.Time {
+	if urgent {
+		return t
+	}
+	return n.cfg.Hours.Opens(n.clock(t))
+}
+
+// waits is why a text is not sent before at.
+func (n *Network) waits(at time.Time) string {
+	return "The text waits for the hours in which texts are sent; they begin at " + n.clock(at).Format("15:04") + "."
 }
 
 // validity is how long a text may be tried, and waits for its phone.

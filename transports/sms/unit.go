@@ -14,23 +14,33 @@ import (
 
 // unit is a modem with what the workers know about it.
 type unit struct {
-	name string
-	m    modem.Modem
-	busy chan struct{} // holds one value while a message goes out: all its parts follow each other
+	name  string
+	m     modem.Modem
+	route Route
+	busy  chan struct{} // holds one value while a message goes out: all its parts follow each other
 
-	mu      sync.Mutex // guards what follows
-	ready   bool
-	refused int       // subscription errors in a row
-	until   time.Time // paused because of them, or of an outage
-	failing []string  // recipients that the network failed for in a row
-	why     string    // why it is paused, a sentence
-	stop    func()    // ends the worker's Serve; nil while it does not serve
-	changed chan struct{}
-	resting chan struct{} // gets a value when a pause begins, so that its end is waited for
+	mu       sync.Mutex // guards what follows
+	ready    bool
+	since    time.Time // of not being ready; zero while it is
+	refused  int       // subscription errors in a row
+	until    time.Time // paused because of them, of an outage, or of failures
+	failing  []string  // recipients that the network failed for in a row
+	stumbles []uint64  // texts that could not be sent in a row, for whatever reason but themselves
+	rests    int       // pauses because of them, without a success in between
+	success  time.Time // the last text that was accepted
+	why      string    // why it is paused, a sentence without its stop
+	stop     func()    // ends the worker's Serve; nil while it does not serve
+	lacking  string    // the sentence about a used up cap that was told last
+	waiting  bool      // the worker serves and has no text
+	turn     uint64    // rises with each text that a worker takes
+	changed  chan struct{}
+	again    chan struct{} // has the worker ask anew what it accepts
+	resting  chan struct{} // gets a value when a pause begins, so that its end is waited for
 }
 
-func newUnit(m modem.Modem) *unit {
-	return &unit{name: m.Status().Name, m: m, busy: make(chan struct{}, 1), changed: make(chan struct{}, 1), resting: make(chan struct{}, 1)}
+func newUnit(m modem.Modem, r Route) *unit {
+	return &unit{name: m.Status().Name, m: m, route: r, busy: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		again: make(chan struct{}, 1), resting: make(chan struct{}, 1)}
 }
 
 // pauseAfter subscription errors in a row a modem is paused for pauseTime (reference §1.2).
@@ -44,7 +54,8 @@ func (u *unit) refresh(now time.Time) {
 	st := u.m.Status()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.ready = st.State == modem.Ready && !now.Before(u.until)
+	u.ready = st.State == modem.Ready && !now.Before(u.until) && u.home(st)
+	u.mark(now)
 	if !u.ready && u.stop != nil {
 		u.stop()
 	}
@@ -54,10 +65,32 @@ func (u *unit) refresh(now time.Time) {
 	}
 }
 
+// mark notes since when the modem cannot send. The caller holds mu.
+func (u *unit) mark(now time.Time) {
+	switch {
+	case u.ready:
+		u.since = time.Time{}
+	case u.since.IsZero():
+		u.since = now
+	}
+}
+
+// home reports that the modem's network is one it may send through.
+func (u *unit) home(st modem.Status) bool {
+	return len(u.route.Operators) == 0 || slices.ContainsFunc(u.route.Operators, func(o string) bool { return strings.EqualFold(o, st.Operator) })
+}
+
 func (u *unit) usable() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.ready
+}
+
+// unable is since when the modem cannot send, zero while it can.
+func (u *unit) unable() time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.since
 }
 
 // serving notes how to stop the worker; false when the modem is not ready.
@@ -67,8 +100,36 @@ func (u *unit) serving(stop func()) bool {
 	if stop != nil && !u.ready {
 		return false
 	}
-	u.stop = stop
+	u.stop, u.waiting = stop, stop != nil
 	return true
+}
+
+// taken notes that the worker has a text, or has finished with it.
+func (u *unit) taken(turn uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if turn > 0 {
+		u.turn = turn
+	}
+	u.waiting = turn == 0 && u.stop != nil
+}
+
+// before reports that u waits for a text and has rested longer than o.
+func (u *unit) before(o *unit) bool {
+	o.mu.Lock()
+	turn := o.turn
+	o.mu.Unlock()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.waiting && u.turn < turn
+}
+
+// kick has the worker ask anew what it accepts.
+func (u *unit) kick() {
+	select {
+	case u.again <- struct{}{}:
+	default:
+	}
 }
 
 // answered counts the operator's refusals; true when the modem is paused now.
@@ -83,13 +144,14 @@ func (u *unit) answered(refused bool, now time.Time) bool {
 		return false
 	}
 	u.refused = 0
-	u.rest(now.Add(pauseTime), "The operator refuses texts from the SIM of "+u.name)
+	u.rest(now, pauseTime, "The operator refuses texts from the SIM of "+u.name)
 	return true
 }
 
 // rest begins a pause. The caller holds mu.
-func (u *unit) rest(until time.Time, why string) {
-	u.until, u.why, u.ready = until, why, false
+func (u *unit) rest(now time.Time, pause time.Duration, why string) {
+	u.until, u.why, u.ready = now.Add(pause), why, false
+	u.mark(now)
 	if u.stop != nil {
 		u.stop()
 	}
@@ -97,6 +159,35 @@ func (u *unit) rest(until time.Time, why string) {
 	case u.resting <- struct{}{}:
 	default:
 	}
+}
+
+// stumbleAfter texts in a row that could not be sent the modem rests, longer each time until one is accepted.
+const stumbleAfter = 3
+
+var stumbleRests = [...]time.Duration{10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
+
+// went notes how a text went that the modem had; the time is the end of a rest that begins now, zero without one.
+// failed false is a success, or a failure that is the text's own.
+func (u *unit) went(job uint64, failed bool, raw string, now time.Time) time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !failed {
+		u.stumbles, u.rests, u.success = nil, 0, now
+		return time.Time{}
+	}
+	if !slices.Contains(u.stumbles, job) && len(u.stumbles) < stumbleAfter {
+		u.stumbles = append(u.stumbles, job)
+	}
+	if len(u.stumbles) < stumbleAfter || now.Before(u.until) {
+		return time.Time{}
+	}
+	why := "The modem " + u.name + " could not send several texts in a row"
+	if raw = strings.TrimSpace(raw); raw != "" {
+		why += " (the last time it said: " + raw + ")"
+	}
+	u.rest(now, stumbleRests[min(u.rests, len(stumbleRests)-1)], why+". Look at `doorway modem status`; it rests")
+	u.rests++
+	return u.until
 }
 
 // outageAfter different recipients in a row the fault is not theirs: then one
@@ -123,7 +214,7 @@ func (u *unit) outage(num string, err *modem.SendError, now time.Time) time.Time
 	if len(u.failing) < outageAfter {
 		return time.Time{}
 	}
-	u.rest(now.Add(probeEvery), "The network has taken no text to several numbers in a row: it may be out of order, the SIM of "+u.name+
+	u.rest(now, probeEvery, "The network has taken no text to several numbers in a row: it may be out of order, the SIM of "+u.name+
 		" without credit, or the number of its SMS centre wrong")
 	return u.until
 }
@@ -140,25 +231,28 @@ func (u *unit) paused(now time.Time) (until time.Time, why string) {
 
 // read carries what the modem reports: stored texts, late answers, changes of its state.
 func (s *Session) read(ctx context.Context, u *unit) {
-	u.refresh(s.env.Now())
-	s.tellStatus()
+	look := func() {
+		u.refresh(s.env.Now())
+		s.kickAll()
+		s.tellStatus()
+	}
+	look()
 	for {
-		var pause <-chan time.Time
+		var moment <-chan time.Time
 		var timer *time.Timer
-		if t, _ := u.paused(s.env.Now()); !t.IsZero() {
+		if t := s.moment(u, s.env.Now()); !t.IsZero() {
 			timer = time.NewTimer(t.Sub(s.env.Now()))
-			pause = timer.C
+			moment = timer.C
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-u.m.Changed():
-			u.refresh(s.env.Now())
-			s.tellStatus()
+			look()
 		case <-u.resting:
-		case <-pause:
-			u.refresh(s.env.Now())
-			s.tellStatus()
+			s.kickAll() // others may take over
+		case <-moment:
+			look()
 		case l := <-u.m.Late():
 			s.posts.put(post{kind: postLate, modem: u.name, token: l.Token, mr: l.MR})
 		case st := <-u.m.Inbox():
@@ -194,6 +288,21 @@ func (s *Session) take(ctx context.Context, u *unit, st modem.Stored) {
 	}
 }
 
+// tellLack tells the gateway's presence when a cap is used up, or is not any more.
+func (s *Session) tellLack(u *unit) {
+	if u.route.PerHour == 0 && u.route.PerDay == 0 {
+		return
+	}
+	why := s.lack(u, s.env.Now())
+	u.mu.Lock()
+	news := why != u.lacking
+	u.lacking = why
+	u.mu.Unlock()
+	if news {
+		s.tellStatus()
+	}
+}
+
 // tellStatus offers the gateway's presence.
 func (s *Session) tellStatus() {
 	s.offers.put(&offer{event: s.status(s.env.Now())})
@@ -208,7 +317,11 @@ func (s *Session) status(now time.Time) transports.StatusEvent {
 		st := u.m.Status()
 		switch t, why := u.paused(now); {
 		case !t.IsZero():
-			bad = append(bad, why+"; it is tried again at "+t.Format("15:04")+".")
+			bad = append(bad, why+"; it is tried again at "+s.n.clock(t).Format("15:04")+".")
+		case st.State == modem.Ready && !s.able(u, true, now):
+			if why := s.lack(u, now); why != "" {
+				bad = append(bad, why+".")
+			}
 		case st.State == modem.Ready:
 			op := st.Operator
 			if op == "" {

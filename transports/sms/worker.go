@@ -26,7 +26,13 @@ func (s *Session) work(ctx context.Context, u *unit) {
 			rest(ctx, 0, u.changed)
 			continue
 		}
-		err := s.env.Outbox.Serve(up, func(fctx context.Context, it transports.Item) error {
+		s.kickAll() // what others have declined in favour of this one
+		lease := transports.Lease{Again: u.again, Accept: func(lane string, priority int) bool { return s.accepts(u, lane, priority) }}
+		err := s.env.Outbox.Serve(up, lease, func(fctx context.Context, it transports.Item) error {
+			u.taken(s.turn.Add(1))
+			s.kickAll()
+			defer s.tellLack(u)
+			defer u.taken(0)
 			return s.handle(fctx, u, it)
 		})
 		u.serving(nil)
@@ -77,6 +83,10 @@ func (s *Session) handle(ctx context.Context, u *unit, it transports.Item) error
 	d.prepare(now)
 	if !now.Before(j.Deadline) {
 		return d.giveUp("")
+	}
+	if at := s.n.opens(j.Urgent || j.AtOnce, now); j.sent() == 0 && at.After(now) {
+		j.Deadline = j.Deadline.Add(at.Sub(now)) // the hours are not the text's fault
+		return d.it.Retry(at, d.stamp(transports.RetryWait), s.n.waits(at))
 	}
 	if d.u = s.pick(j, u); d.u == nil {
 		return d.wait("The modem that has begun to send this text is not ready.")
@@ -162,11 +172,14 @@ func (s *Session) pick(j *journal, own *unit) *unit {
 	return own
 }
 
-// other is a usable modem that the text need not avoid.
+// other is a modem that can send the text and need not be avoided.
 func (s *Session) other(j *journal) *unit {
-	for _, u := range s.units {
-		if u.usable() && !slices.Contains(j.Avoid, u.name) {
-			return u
+	now := s.env.Now()
+	for _, backup := range []bool{false, true} {
+		for _, u := range s.units {
+			if u.route.Backup == backup && j.Via == "" && !u.route.Only && !slices.Contains(j.Avoid, u.name) && s.able(u, j.Urgent, now) {
+				return u
+			}
 		}
 	}
 	return nil
@@ -196,6 +209,7 @@ func (d *delivery) send(ctx context.Context) error {
 		if d.save != nil {
 			return fmt.Errorf("job %d: %w", d.job.ID, d.save) // the outbox leases it again; what was on air counts as possibly sent
 		}
+		d.judge(st, &j.Parts[i])
 		switch st {
 		case stepRetry:
 			return d.retry()
@@ -206,6 +220,24 @@ func (d *delivery) send(ctx context.Context) error {
 		}
 	}
 	return d.finish()
+}
+
+// judge tells the modem's unit how the part went. What is the text's or its recipient's own fault proves that the
+// modem works; a modem that is down says so itself.
+func (d *delivery) judge(st step, p *part) {
+	failed := st == stepRetry || st == stepWait || p.State == transports.PossiblySent
+	raw := ""
+	if failed && d.last != nil {
+		if d.last.Class == modem.ClassDown && !d.last.AfterCtrlZ {
+			return
+		}
+		raw = d.last.Raw
+	}
+	now := d.s.env.Now()
+	if until := d.u.went(d.job.ID, failed, raw, now); !until.IsZero() {
+		d.s.env.Log.Warn("sms modem rests, texts keep failing", "comp", "sms", "net", d.u.name, "until", until, "err", d.last)
+		d.s.tellStatus()
+	}
 }
 
 // stamp encodes the journal with the state that goes into the job.
