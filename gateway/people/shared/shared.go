@@ -34,9 +34,10 @@ type Roster struct {
 	house people.House
 	now   atomic.Pointer[snapshot]
 
-	mu     sync.Mutex // guards watch
-	watch  []func(context.Context, xmpp.SharedChange)
-	follow []func(ctx context.Context, before, after *snapshot)
+	rooms *Rooms
+
+	mu    sync.Mutex // guards watch
+	watch []func(context.Context, xmpp.SharedChange)
 }
 
 var _ xmpp.SharedRoster = (*Roster)(nil)
@@ -44,6 +45,7 @@ var _ xmpp.SharedRoster = (*Roster)(nil)
 // New works out the rosters of the people and follows their changes.
 func New(p *people.People) *Roster {
 	r := &Roster{house: p.House()}
+	r.rooms = &Rooms{r: r}
 	r.now.Store(build(r.house, p.State(), nil))
 	p.OnChange(r.changed)
 	return r
@@ -57,16 +59,14 @@ func (r *Roster) changed(ctx context.Context, _, state *people.State) {
 	c.carrySums()
 	r.now.Store(after)
 	r.mu.Lock()
-	watch, follow := r.watch, r.follow
+	watch := r.watch
 	r.mu.Unlock()
 	if len(c.dirty) > 0 {
 		for _, f := range watch {
 			f(ctx, c)
 		}
 	}
-	for _, f := range follow {
-		f(ctx, before, after)
-	}
+	r.rooms.changed(ctx, before, after)
 }
 
 // Version implements xmpp.SharedRoster.
