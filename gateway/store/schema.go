@@ -69,6 +69,9 @@ var schema = []bucket{
 	{"outbox_keys", state, false, "network, NUL, idempotency key → id of the job it made, for 48 hours"},
 	{"sms", state, false, "the SMS transport's own: inbound journal, parts of long messages, index of status reports"},
 	{"bridge", state, false, "references already seen, last correspondent of a number, receipts that are owed"},
+	{"tokens", state, false, "id → token of a program that uses the HTTP API, its secret as a hash (gateway/token)"},
+	{"api_replies", state, false, "token, NUL, idempotency key → the reply that was given, for 24 hours (gateway/api)"},
+	{"webhooks", state, false, "id → where events go, and the key that signs them (gateway/hook)"},
 	{"pin_attempts", state, false, "ICCID → SIM PIN tries left, so that a restart never burns another"},
 
 	{"archive", archive, true, "be64(id) → archived message in order of time (XEP-0313)"},
