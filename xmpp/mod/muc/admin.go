@@ -88,9 +88,9 @@ func (r *room) mayList(a asker, want muc.Affiliation) bool {
 // affiliated is the list of an affiliation; with open with real addresses.
 func (r *room) affiliated(want muc.Affiliation, open bool) []muc.Item {
 	var list []muc.Item
-	for j, u := range r.users {
+	r.everyone(func(j jid.JID, u member) {
 		if u.Affiliation != want {
-			continue
+			return
 		}
 		it := muc.Item{Affiliation: want, OmitRole: true, Nick: u.Nick, JID: j, Reason: u.Reason}
 		if !open {
@@ -102,7 +102,7 @@ func (r *room) affiliated(want muc.Affiliation, open bool) []muc.Item {
 			}
 		}
 		list = append(list, it)
-	}
+	})
 	slices.SortFunc(list, func(a, b muc.Item) int {
 		return strings.Compare(a.JID.String()+"\x00"+a.Nick, b.JID.String()+"\x00"+b.Nick)
 	})
@@ -175,7 +175,7 @@ func (r *room) check(a asker, items []muc.Asked) (*delta, error) {
 	if first == nil && len(r.users)+len(d.users) > maxListed {
 		first = stanza.NewError(stanza.ResourceConstraint, "The lists of this room are full; take somebody off them first.")
 	}
-	if first == nil && r.owners(nil) > 0 && r.owners(d.users) == 0 {
+	if first == nil && r.group == nil && r.owners(nil) > 0 && r.owners(d.users) == 0 {
 		first = stanza.NewError(stanza.Conflict, "A room must keep at least one owner.")
 		for i := range items {
 			if items[i].HasAffiliation && items[i].Affiliation != muc.Owner {
@@ -240,10 +240,17 @@ func (r *room) checkItem(a asker, d *delta, it *muc.Asked) *stanza.Error {
 	if !ok {
 		u = r.users[who]
 	}
-	if e := mayAffiliate(a, who, u.Affiliation, it.Affiliation); e != nil {
+	grouped := r.computed(who)
+	if e := mayAffiliate(a, who, max(u.Affiliation, r.computedOr(who, u.Affiliation)), it.Affiliation); e != nil {
 		return e
 	}
+	if grouped != muc.NoAffiliation && it.Affiliation < grouped {
+		return r.followsGroup()
+	}
 	u.V, u.Affiliation, u.Reason = 1, it.Affiliation, it.Reason
+	if grouped != muc.NoAffiliation && it.Affiliation == grouped { // as the group says, which is not stored
+		u.Affiliation, u.Reason = muc.NoAffiliation, ""
+	}
 	if it.HasJID && it.HasNick { // XEP-0045 §9.3: with the member's nick
 		if e := r.mayReserve(d, who, it.Nick); e != nil {
 			return e

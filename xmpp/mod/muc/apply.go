@@ -103,7 +103,7 @@ func (r *room) apply(d *delta, answer func()) {
 		r.announceBoth(n)
 	}
 	for j, u := range d.users {
-		if inside[j] || before[j] == u.Affiliation {
+		if u.Affiliation = r.affiliation(j); inside[j] || before[j] == u.Affiliation {
 			continue
 		}
 		r.tellAbsent(j, u, d.why[j])

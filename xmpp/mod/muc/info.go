@@ -130,8 +130,11 @@ func (m *Module) list(who jid.JID) ([]listed, error) {
 // lies on disk is not loaded for that.
 func (m *Module) belongs(name, who jid.JID) (bool, error) {
 	m.mu.Lock()
-	r := m.rooms[name]
+	r, e := m.rooms[name], m.index[name]
 	m.mu.Unlock()
+	if e != nil && e.group && m.conf.Groups != nil && m.conf.Groups.Affiliation(name.Local(), who) != "" {
+		return true, nil
+	}
 	if r == nil {
 		var u member
 		_, err := m.users.Get(userKey(name, who), &u)

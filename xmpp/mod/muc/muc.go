@@ -46,7 +46,9 @@ type Config struct {
 	// new comes into it and nobody reads it, but what rooms that end have left goes.
 	Archive    *archive.Archive
 	ArchiveOff bool
-	Now        func() time.Time // nil means time.Now
+	// Groups are the groups that have rooms; nil for none.
+	Groups xmpp.GroupRooms
+	Now    func() time.Time // nil means time.Now
 }
 
 // Module is the service. Safe for concurrent use after Load.
@@ -69,6 +71,7 @@ type entry struct {
 	title  string
 	public bool
 	lasts  bool // persistent
+	group  bool // the room of a group
 	gone   *tombstone
 }
 
@@ -123,6 +126,9 @@ func (m *Module) Load(h xmpp.Host) error {
 		}
 	}
 	if err := m.readIndex(); err != nil {
+		return err
+	}
+	if err := m.readGroups(); err != nil {
 		return err
 	}
 	features := []string{muc.Space, muc.SpaceOccupant}
@@ -199,6 +205,9 @@ func noRoom() error {
 func (m *Module) create(name, by jid.JID) (*room, error) {
 	if !m.conf.Create(by.Bare()) {
 		return nil, stanza.NewError(stanza.NotAllowed, "You may not create rooms here.")
+	}
+	if m.grouped(name) { // it is coming, or going
+		return nil, stanza.NewError(stanza.ResourceConstraint, "The room of this group is being made; try again in a moment.")
 	}
 	r := m.newRoom(name.Clone())
 	r.once.Do(func() {}) // nothing to load

@@ -39,6 +39,9 @@ func (m *Module) ownerSet(ctx context.Context, st *stanza.Stanza) error {
 			if err := r.needOwner(st.From); err != nil {
 				return plan{}, err
 			}
+			if r.group != nil {
+				return plan{}, r.followsGroup()
+			}
 			return r.planDestroy(&d, func() { r.send(st.Reply("")) }), nil
 		})
 	}

@@ -30,6 +30,7 @@ type record struct {
 	Conf   settings   `json:"conf"`
 	Secret []byte     `json:"secret,omitempty"`
 	Photo  string     `json:"photo,omitempty"` // SHA-1 of the vCard's photo
+	Group  bool       `json:"group,omitempty"` // it follows the group of its name
 	Floor  archive.ID `json:"floor,omitempty"` // what is archived below it was another room's
 	Gone   *tombstone `json:"gone,omitempty"`  // the room was destroyed; nothing else counts
 }
@@ -113,7 +114,7 @@ func (m *Module) readIndex() error {
 		case rec.Gone != nil && m.conf.Now().After(rec.Gone.At.Add(keepGone)):
 			dead[key] = nil
 		case name.Domain() == m.conf.Domain:
-			m.index[name.Clone()] = &entry{title: rec.Conf.Title, public: rec.Conf.Public, lasts: true, gone: rec.Gone}
+			m.index[name.Clone()] = &entry{title: rec.Conf.Title, public: rec.Conf.Public, lasts: true, group: rec.Group, gone: rec.Gone}
 		}
 		return true
 	})
@@ -140,6 +141,9 @@ func (r *room) load() error {
 		return fmt.Errorf("no row")
 	}
 	r.conf, r.secret, r.photo, r.floor = rec.Conf, rec.Secret, rec.Photo, rec.Floor
+	if rec.Group {
+		r.follow()
+	}
 	if _, err := r.m.table.Get(subjectKey(r.jid), &r.subject); err != nil {
 		return err
 	}
@@ -169,7 +173,7 @@ func (r *room) load() error {
 
 // record is the room's row with the given configuration.
 func (r *room) record(conf settings) record {
-	return record{V: 1, Conf: conf, Secret: r.secret, Photo: r.photo, Floor: r.floor}
+	return record{V: 1, Conf: conf, Secret: r.secret, Photo: r.photo, Group: r.group != nil, Floor: r.floor}
 }
 
 // subjectRow is the subject's, nil while none was set.

@@ -87,7 +87,7 @@ func (m *Module) registerSet(ctx context.Context, st *stanza.Stanza) error {
 				return plan{}, err
 			}
 			u.Nick = nick
-			if u.Affiliation == muc.NoAffiliation {
+			if r.affiliation(bare) == muc.NoAffiliation {
 				u.Affiliation = muc.Member
 			}
 		}

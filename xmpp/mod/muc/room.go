@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"doorway/xmpp"
 	"doorway/xmpp/archive"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
@@ -39,7 +40,8 @@ type room struct {
 	quiet    bool // new members need no invitation: they have one
 
 	conf    settings
-	secret  []byte // of the occupant ids
+	group   *xmpp.GroupRoom // whose room it is, nil for nobody's
+	secret  []byte          // of the occupant ids
 	photo   string
 	subject subject
 	creator jid.JID // while the room waits for its first configuration: who must give it
@@ -111,8 +113,12 @@ func (r *room) title() string {
 	return r.jid.Local()
 }
 
-// affiliation is somebody's; the whole domain may be banned.
+// affiliation is somebody's; the whole domain may be banned. Who is in the
+// room's group cannot be.
 func (r *room) affiliation(bare jid.JID) muc.Affiliation {
+	if a := r.computed(bare); a != muc.NoAffiliation {
+		return max(a, r.users[bare].Affiliation)
+	}
 	if u, ok := r.users[bare]; ok && u.Affiliation != muc.NoAffiliation {
 		return u.Affiliation
 	}
@@ -315,6 +321,6 @@ func (r *room) forget(gone *tombstone) {
 // enlist shows the room's configuration in the list of rooms.
 func (r *room) enlist() {
 	r.m.mu.Lock()
-	r.m.index[r.jid] = &entry{title: r.title(), public: r.conf.Public && !r.locked(), lasts: r.conf.Persistent}
+	r.m.index[r.jid] = &entry{title: r.title(), public: r.conf.Public && !r.locked(), lasts: r.conf.Persistent, group: r.group != nil}
 	r.m.mu.Unlock()
 }

@@ -56,11 +56,11 @@ func (r *room) form() *form.Form {
 	c := r.conf
 	list := func(a muc.Affiliation) []string {
 		var l []string
-		for j, u := range r.users {
+		r.everyone(func(j jid.JID, u member) {
 			if u.Affiliation == a {
 				l = append(l, j.String())
 			}
-		}
+		})
 		slices.Sort(l)
 		return l
 	}
@@ -196,6 +196,9 @@ func (r *room) configured(f *form.Form) (settings, map[jid.JID]member, error) {
 		}
 		c.History = min(n, keepMessages)
 	}
+	if err := r.unlike(c); err != nil {
+		return c, nil, err
+	}
 	users, err := r.configuredUsers(f)
 	return c, users, err
 }
@@ -245,18 +248,24 @@ func (r *room) configuredUsers(f *form.Form) (map[jid.JID]member, error) {
 			}
 			want[j.Bare().Clone()] = true
 		}
-		for j, u := range r.users {
-			if _, done := users[j]; u.Affiliation == x.aff && !want[j] && !done {
+		fixed := false // by the group
+		r.everyone(func(j jid.JID, u member) {
+			_, done := users[j]
+			fixed = fixed || !want[j] && r.computed(j) == x.aff || want[j] && r.computed(j) > x.aff
+			if u.Affiliation == x.aff && !want[j] && !done {
 				set(j, muc.NoAffiliation)
 			}
+		})
+		if fixed {
+			return nil, r.followsGroup()
 		}
 		for j := range want {
-			if r.users[j].Affiliation != x.aff || users[j].V != 0 {
+			if r.affiliation(j) != x.aff || users[j].V != 0 {
 				set(j, x.aff)
 			}
 		}
 	}
-	if r.owners(users) == 0 {
+	if r.group == nil && r.owners(users) == 0 {
 		return nil, stanza.NewError(stanza.Conflict, "A room must keep at least one owner.")
 	}
 	return users, nil
