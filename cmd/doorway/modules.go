@@ -12,6 +12,7 @@ import (
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/admin"
 	"doorway/xmpp/mod/blocking"
+	"doorway/xmpp/mod/bookmarks"
 	"doorway/xmpp/mod/caps"
 	"doorway/xmpp/mod/carbons"
 	adhoc "doorway/xmpp/mod/command"
@@ -37,15 +38,16 @@ import (
 // modules are the parts of the XMPP server, one line for each, in the order
 // in which they load.
 type modules struct {
-	roster   *roster.Module
-	blocking *blocking.Module
-	presence *presence.Module
-	offline  *offline.Module
-	csi      *csi.Module
-	commands *adhoc.Module
-	admin    *admin.Module
-	pep      *pep.Module
-	list     []xmpp.Module
+	roster    *roster.Module
+	blocking  *blocking.Module
+	presence  *presence.Module
+	offline   *offline.Module
+	csi       *csi.Module
+	commands  *adhoc.Module
+	admin     *admin.Module
+	pep       *pep.Module
+	bookmarks *bookmarks.Module
+	list      []xmpp.Module
 }
 
 // clientLimits is what client streams are held to, and told.
@@ -80,6 +82,7 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 	can := caps.New("urn:doorway", 0)
 	nodes := pubsub.New(pubsub.Config{Rules: m.roster})
 	m.pep = pep.New(pep.Config{Service: nodes, Subscriptions: m.blocking.Subscriptions(), Blocker: m.blocking, Caps: can})
+	m.bookmarks = bookmarks.New(nodes)
 	m.list = []xmpp.Module{
 		m.roster,
 		m.blocking,
@@ -92,7 +95,7 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 		entitytime.New(time.Now),
 		last.New(m.roster, time.Now),
 		vcard.New(m.presence).Consult(g.directory),
-		private.New(),
+		private.New(m.bookmarks),
 		m.csi,
 		m.commands,
 		m.admin,
@@ -100,6 +103,7 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 		muc.New(muc.Config{Domain: cfg.MUCDomain(), Archive: kept, ArchiveOff: !cfg.Archive.On()}),
 		search.New(search.Config{Domain: cfg.DirectoryDomain(), Directory: g.directory}),
 		m.pep,
+		m.bookmarks,
 		can,
 		streamlimits.New(streamlimits.Limits{PreAuth: limits.PreAuth.Bytes, PostAuth: limits.PostAuth.Bytes, Idle: limits.Idle}),
 	}

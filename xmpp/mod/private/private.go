@@ -4,7 +4,8 @@
 // A request holds exactly one element, with a namespace of its own. What was
 // never stored is answered with the empty element itself. Only the account
 // itself can ask. An element lies in the table "private" before its request is
-// answered. Left out: bookmarks kept in step with XEP-0402.
+// answered; one that New was told of lies where that keeps it (bookmarks, which
+// are kept in step with XEP-0402).
 //
 // The package starts no goroutine and keeps nothing in memory.
 package private
@@ -16,6 +17,7 @@ import (
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
+	"doorway/xmpp/xmlstream"
 )
 
 const ns = "jabber:iq:private"
@@ -32,13 +34,32 @@ type record struct {
 	XML string `json:"xml"`
 }
 
+// Kept is an element that lies elsewhere. Safe for concurrent use.
+type Kept interface {
+	Name() stanza.Name
+	// Private returns it as XML, "" when it was never stored.
+	Private(ctx context.Context, user jid.JID) (string, error)
+	// SetPrivate stores it and returns when it is on disk. With add nothing that
+	// is there is changed.
+	SetPrivate(ctx context.Context, user jid.JID, el *stanza.Element, add bool) error
+}
+
 // Module is XEP-0049. Safe for concurrent use after Load.
-type Module struct{ table xmpp.Table }
+type Module struct {
+	table xmpp.Table
+	kept  map[stanza.Name]Kept
+}
 
 var _ xmpp.Module = (*Module)(nil)
 
-// New makes the module.
-func New() *Module { return &Module{} }
+// New makes the module; what kept names lies there.
+func New(kept ...Kept) *Module {
+	m := &Module{kept: make(map[stanza.Name]Kept)}
+	for _, k := range kept {
+		m.kept[k.Name()] = k
+	}
+	return m
+}
 
 // Info describes the module.
 func (*Module) Info() xmpp.Info {
@@ -81,26 +102,56 @@ func space(user jid.JID) string { return user.Bare().String() + "\x00" }
 
 func key(user jid.JID, n stanza.Name) string { return space(user) + n.Space + "\x00" + n.Local }
 
-func (m *Module) get(_ context.Context, iq *xmpp.IQ) (string, error) {
+func (m *Module) get(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	e, err := element(iq)
 	if err != nil {
 		return "", err
 	}
 	var r record
-	ok, err := m.table.Get(key(iq.Session.JID(), e.Name), &r)
+	if k := m.kept[e.Name]; k != nil {
+		user := iq.Session.JID().Bare()
+		if err = m.move(ctx, user, k); err == nil {
+			r.XML, err = k.Private(ctx, user)
+		}
+	} else {
+		_, err = m.table.Get(key(iq.Session.JID(), e.Name), &r)
+	}
 	if err != nil {
 		return "", fmt.Errorf("read private element: %w", err)
 	}
-	if !ok {
+	if r.XML == "" {
 		r.XML = e.XML()
 	}
 	return "<query xmlns='" + ns + "'>" + r.XML + "</query>", nil
 }
 
-func (m *Module) set(_ context.Context, iq *xmpp.IQ) (string, error) {
+// move takes what was stored here before k kept it there.
+func (m *Module) move(ctx context.Context, user jid.JID, k Kept) error {
+	var r record
+	ok, err := m.table.Get(key(user, k.Name()), &r)
+	if err != nil || !ok {
+		return err
+	}
+	els, err := xmlstream.ParseTree(r.XML, "", "jabber:client")
+	if err == nil && len(els) == 1 {
+		if err := k.SetPrivate(ctx, user, &els[0], true); err != nil {
+			return err
+		}
+	}
+	return m.table.Write(map[string]any{key(user, k.Name()): nil})
+}
+
+func (m *Module) set(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	e, err := element(iq)
 	if err != nil {
 		return "", err
+	}
+	if k := m.kept[e.Name]; k != nil {
+		user := iq.Session.JID().Bare()
+		if err := m.move(ctx, user, k); err != nil {
+			return "", err
+		}
+		return "", k.SetPrivate(ctx, user, e, false)
 	}
 	user, xml := iq.Session.JID(), e.XML()
 	k := key(user, e.Name)
