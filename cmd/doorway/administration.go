@@ -10,6 +10,7 @@ import (
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/admin"
+	"doorway/xmpp/mod/contact"
 	"doorway/xmpp/stanza"
 )
 
@@ -25,12 +26,32 @@ func (s *server) house() house {
 	return house{
 		accounts: governed{s.people},
 		admins:   func() []jid.JID { return s.live.Load().AdminJIDs() },
+		contacts: s.contacts,
 		stop: func(restart bool) {
 			s.again.Store(restart)
 			if leave := s.leave.Load(); leave != nil {
 				(*leave)()
 			}
 		},
+	}
+}
+
+// contacts are those of the configuration, or else the administrators.
+func (s *server) contacts() contact.Addresses {
+	c := s.live.Load().Contact
+	var admins []string
+	for _, j := range s.modules.admin.Admins() {
+		admins = append(admins, "xmpp:"+j.String())
+	}
+	or := func(uris []string) []string {
+		if len(uris) == 0 {
+			return admins
+		}
+		return uris
+	}
+	return contact.Addresses{
+		Abuse: or(c.Abuse), Admin: or(c.Admin), Support: or(c.Support),
+		Feedback: c.Feedback, Sales: c.Sales, Security: c.Security, Status: c.Status,
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"doorway/xmpp/mod/caps"
 	"doorway/xmpp/mod/carbons"
 	adhoc "doorway/xmpp/mod/command"
+	"doorway/xmpp/mod/contact"
 	"doorway/xmpp/mod/csi"
 	"doorway/xmpp/mod/disco"
 	"doorway/xmpp/mod/last"
@@ -66,6 +67,7 @@ type house struct {
 	accounts admin.Accounts
 	admins   func() []jid.JID
 	stop     func(restart bool)
+	contacts func() contact.Addresses
 }
 
 func newModules(cfg *config.Config, g groups, h house) modules {
@@ -99,6 +101,7 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 		m.csi,
 		m.commands,
 		m.admin,
+		contact.New(h.contacts),
 		mam.New(mam.Config{Archive: kept, Subscriptions: m.roster, Blocker: m.blocking, Off: !cfg.Archive.On()}),
 		muc.New(muc.Config{Domain: cfg.MUCDomain(), Archive: kept, ArchiveOff: !cfg.Archive.On()}),
 		search.New(search.Config{Domain: cfg.DirectoryDomain(), Directory: g.directory}),

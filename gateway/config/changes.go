@@ -6,7 +6,7 @@ import (
 )
 
 // Reload returns the snapshot that a doorway which was started with c can run
-// on once next has been read: the administrators, sms.recipients and the
+// on once next has been read: the administrators, contacts, sms.recipients and the
 // names of certificate files are taken from next, everything else waits for a
 // restart and stays as in c. The own CA and configured files do not replace
 // each other. With another domain nothing is taken: every address in next
@@ -17,6 +17,7 @@ func (c *Config) Reload(next *Config) *Config {
 		return &r
 	}
 	r.Admins, r.adminJIDs, r.SMS.Recipients = next.Admins, next.adminJIDs, next.SMS.Recipients
+	r.Contact = next.Contact
 	if c.XMPP.Certificate != "" && next.XMPP.Certificate != "" {
 		r.XMPP.Certificate, r.XMPP.Key = next.XMPP.Certificate, next.XMPP.Key
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	HTTP     HTTP        `toml:"http"`
 	Archive  Archive     `toml:"archive"`
 	Backup   Backup      `toml:"backup"`
+	Contact  Contact     `toml:"contact"`
 
 	adminJIDs []jid.JID
 	src       source

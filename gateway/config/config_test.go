@@ -89,6 +89,8 @@ func TestFaults(t *testing.T) {
 		{"archive size", minimal + "[archive]\nmegabytes = 1000\n", "f.toml:4: megabytes 1000 is out of range: write how much"},
 		{"no archive size", minimal + "[archive]\nmegabytes = 0\n", "f.toml:4: megabytes 0 is out of range"},
 		{"archive key", minimal + "[archive]\nday = 3\n", "f.toml:4: unknown key \"archive.day\"; did you mean \"days\"?"},
+		{"contact", minimal + "[contact]\nabuse = [\"abuse@office.example\"]\n", "f.toml:4: \"abuse@office.example\" is no address of a kind that clients open"},
+		{"contact without a host", minimal + "[contact]\nsupport = [\"https://office.example/help\", \"https:\"]\n", "f.toml:4: \"https:\" is no address"},
 		{"url", minimal + "[http]\nurl = \"office\"\n", "f.toml:4: url \"office\" must be a full address"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

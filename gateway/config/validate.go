@@ -141,6 +141,7 @@ func (v *validator) check() {
 	v.once()
 	v.archive()
 	v.backup()
+	v.contact()
 }
 
 // once reports an address that two listeners want.
