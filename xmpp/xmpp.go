@@ -156,6 +156,12 @@ type Acknowledging interface{ Acks() bool }
 // resume the stream (XEP-0198 §5).
 type Absentee interface{ Absent() bool }
 
+// Paced is an optional ability of a Session, for a type assertion: Pace has
+// what is queued written out and, where that is much, waits until the client
+// has taken it or the stream is ending. It is for who sends one client very much at
+// once, called in the turn of that client and without a lock.
+type Paced interface{ Pace() }
+
 // Key identifies a value in a Session: a package-level variable of its owner.
 type Key struct{ Name string }
 

@@ -80,6 +80,7 @@ var (
 	_ router.Stream = (*conn)(nil)
 	_ xmpp.Stream   = (*conn)(nil)
 	_ xmpp.Absentee = (*conn)(nil)
+	_ xmpp.Paced    = (*conn)(nil)
 )
 
 // Stream errors that the server brings up by itself. None is ever changed.
@@ -227,7 +228,9 @@ func (c *conn) finish(b *batch, err error) {
 	if reachable {
 		c.out = farewell
 		if c.writing {
-			c.idle = make(chan struct{})
+			if c.idle == nil {
+				c.idle = make(chan struct{})
+			}
 			wait = c.idle
 		} else {
 			c.writing = true

@@ -146,6 +146,29 @@ func (c *conn) flush() {
 	c.pump(false)
 }
 
+// paceFrom is how many bytes may be queued before Pace waits for the client.
+const paceFrom = writeBatch
+
+// Pace implements xmpp.Paced.
+func (c *conn) Pace() {
+	c = c.latest()
+	switch {
+	case c.state != bound || c.queued < paceFrom:
+		c.mu.Unlock()
+	case !c.writing:
+		c.writing = true
+		c.mu.Unlock()
+		c.pump(true)
+	default:
+		if c.idle == nil {
+			c.idle = make(chan struct{})
+		}
+		idle := c.idle
+		c.mu.Unlock()
+		<-idle // the writer ends, or fails after Limits.Stall
+	}
+}
+
 // pump writes until the queue is empty. Its caller has set writing. Unless
 // mayWait it never waits for the client but leaves the rest to a writer.
 func (c *conn) pump(mayWait bool) {

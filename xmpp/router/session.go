@@ -137,6 +137,13 @@ func (s *Session) Absent() bool {
 	return ok && a.Absent()
 }
 
+// Pace waits until the client has taken most of what is queued, where its stream can (xmpp.Paced).
+func (s *Session) Pace() {
+	if p, ok := s.to().(xmpp.Paced); ok {
+		p.Pace()
+	}
+}
+
 // Acked tells what the client has confirmed with one acknowledgement (XEP-0198
 // §4), oldest first: the very stanzas that the stream was given.
 func (s *Session) Acked(ctx context.Context, confirmed ...*stanza.Stanza) {

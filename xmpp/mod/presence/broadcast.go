@@ -116,9 +116,13 @@ func (m *Module) forget(user, other jid.JID) {
 	}
 }
 
+// paceEvery is after how many contacts' presence a client is given time to take it.
+const paceEvery = 64
+
 // collect brings a resource that has come online what it may see: the user's
 // other resources, local contacts, and by probes the contacts elsewhere
-// (RFC 6121 §4.2.2, §4.3.1).
+// (RFC 6121 §4.2.2, §4.3.1). Where that are thousands, it is more than may be
+// queued for a client.
 func (m *Module) collect(ctx context.Context, s xmpp.Session) {
 	me := s.JID()
 	user := me.Bare()
@@ -127,7 +131,12 @@ func (m *Module) collect(ctx context.Context, s xmpp.Session) {
 			m.current(ctx, o, me)
 		}
 	}
+	paced, _ := s.(xmpp.Paced)
+	n := 0
 	m.subs.Contacts(user, func(contact jid.JID, subscription string) {
+		if n++; n%paceEvery == 0 && paced != nil {
+			paced.Pace()
+		}
 		switch {
 		case subscription != "to" && subscription != "both":
 		case !m.local(contact):
