@@ -111,28 +111,34 @@ func (f *dbFile) run(ctx context.Context) error {
 	f.running = true
 	f.mu.Unlock()
 	for {
-		f.drain()
-		select {
-		case <-f.wake:
-			f.collect(ctx)
-		case <-ctx.Done():
-			f.drain()
-			f.mu.Lock()
-			if len(f.urgent)+len(f.queue) == 0 {
-				f.running = false
-				f.mu.Unlock()
-				return nil
-			}
+		f.mu.Lock()
+		idle := len(f.urgent)+len(f.queue) == 0
+		if idle && ctx.Err() != nil {
+			f.running = false
 			f.mu.Unlock()
+			return nil
 		}
+		f.mu.Unlock()
+		if idle {
+			select {
+			case <-f.wake:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		if f.linger == 0 {
+			f.drain()
+			continue
+		}
+		// What came during a commit waits for company as what came before it
+		// did, or a fast disk would commit each change alone.
+		f.collect(ctx)
+		f.commitNext()
 	}
 }
 
 // collect lets changes gather for the linger of the file's class.
 func (f *dbFile) collect(ctx context.Context) {
-	if f.linger == 0 {
-		return
-	}
 	t := time.NewTimer(f.linger)
 	defer t.Stop()
 	for {
@@ -149,6 +155,15 @@ func (f *dbFile) collect(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// commitNext commits one batch.
+func (f *dbFile) commitNext() {
+	f.commitMu.Lock()
+	defer f.commitMu.Unlock()
+	if batch := f.gather(); len(batch) > 0 {
+		f.commit(batch)
 	}
 }
 

@@ -469,3 +469,30 @@ func TestClosedStore(t *testing.T) {
 		t.Errorf("get: %v", err)
 	}
 }
+
+// What comes while the archive commits waits for company too: senders who each
+// wait for the last of theirs never get a commit of their own.
+func TestArchiveLingersUnderLoad(t *testing.T) {
+	d := dir(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, d, Options{NoSync: true})
+		start(t, s)
+		synctest.Wait()
+		tab, commits := s.Table("archive"), s.Stats().Commits
+		const senders, each = 50, 20
+		var wg sync.WaitGroup
+		for i := range senders {
+			wg.Go(func() {
+				for n := range each {
+					if err := tab.Write(map[string]any{fmt.Sprint(i, " ", n): n, fmt.Sprint(i, "+", n): n}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if c := s.Stats().Commits - commits; c > senders*each/20 {
+			t.Errorf("%d commits for %d", c, senders*each)
+		}
+	})
+}
