@@ -19,7 +19,7 @@ import (
 	"doorway/xmpp/sasl"
 )
 
-func open(t *testing.T, dir string) (*store.Store, *People) {
+func open(t testing.TB, dir string) (*store.Store, *People) {
 	t.Helper()
 	s, err := store.Open(dir, store.Options{NoSync: true})
 	if err != nil {
@@ -35,7 +35,7 @@ func open(t *testing.T, dir string) (*store.Store, *People) {
 
 var testHouse = House{Domain: "office.example", SMSDomain: "sms.office.example", Numbers: number.National("49")}
 
-func closeStore(t *testing.T, s *store.Store) {
+func closeStore(t testing.TB, s *store.Store) {
 	t.Helper()
 	if err := s.Check(); err != nil && !errors.Is(err, store.ErrClosed) {
 		t.Error(err)

@@ -50,7 +50,10 @@ type Person struct {
 	NoSMS       bool      `json:"no_sms,omitempty"`   // no texts may be sent to the phones
 	Legacy      []jid.JID `json:"legacy,omitempty"`   // addresses at transports, e.g. 12345@icq.office.example
 	Hidden      bool      `json:"hidden,omitempty"`   // not in the directory, nor among everybody
-	Photo       *Photo    `json:"photo,omitempty"`
+	// PrivatePhones are not told in the directory. Who has no other address is
+	// seen by the phone all the same.
+	PrivatePhones bool   `json:"private_phones,omitempty"`
+	Photo         *Photo `json:"photo,omitempty"`
 
 	addr jid.JID // where messages reach the person; zero for nowhere
 }
