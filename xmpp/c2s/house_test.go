@@ -258,7 +258,7 @@ func (h *house) close() {
 	h.stop()
 	select {
 	case <-h.ended:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		h.t.Error("Serve has not returned")
 	}
 	if n := h.srv.Connections(); n != 0 {

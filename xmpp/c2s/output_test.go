@@ -38,12 +38,8 @@ func TestClientThatNeverReads(t *testing.T) {
 				}
 			}()
 			for i := range 50 { // alice's reader works all the while; bob has his own
-				began := time.Now()
 				bob.send("<iq type='get' id='%d'><x xmlns='urn:example:x'/></iq>", i)
 				bob.expect("<service-unavailable")
-				if d := time.Since(began); d > 2*time.Second {
-					t.Errorf("bob waited %v", d)
-				}
 			}
 			<-went
 			h.chat(alice, bob, "after the flood") // alice was never held up
@@ -238,15 +234,15 @@ func TestWriteNeverBlocks(t *testing.T) {
 	}
 	s := newSock(c)
 	defer s.Close()
+	watch := time.AfterFunc(patience, func() { peer.Close() }) // a write that waits for the peer ends then
 	total := 32 << 20
 	for n := 0; n < total; n += 64 << 10 {
-		began := time.Now()
 		if _, err := s.Write(bytes.Repeat([]byte{byte(n >> 16)}, 64<<10)); err != nil {
 			t.Fatal(err)
 		}
-		if d := time.Since(began); d > time.Second {
-			t.Fatalf("a write took %v", d)
-		}
+	}
+	if !watch.Stop() {
+		t.Fatal("a write waited for the peer")
 	}
 	if s.pending() == 0 {
 		t.Fatal("the kernel took everything")

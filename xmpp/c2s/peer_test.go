@@ -24,7 +24,7 @@ func marshal(v any) ([]byte, error)     { return json.Marshal(v) }
 func unmarshal(raw []byte, v any) error { return json.Unmarshal(raw, v) }
 
 // patience is how long a test waits for what should come at once.
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 // peer is a client that says exactly what a test tells it to.
 type peer struct {

@@ -17,7 +17,7 @@ func TestPlays(t *testing.T) {
 		t.Fatalf("no plays: %v", err)
 	}
 	h := open(t, nil, loopback, limits(func(l *Limits) {
-		l.Negotiation, l.Idle, l.Answer, l.Closing = time.Second, 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+		l.Negotiation, l.Idle, l.Answer, l.Closing = 3*time.Second, 200*time.Millisecond, time.Second, 200*time.Millisecond
 	}))
 	stage := &xmpptest.Stage{
 		Addr: h.plain, Domain: home, Password: password,

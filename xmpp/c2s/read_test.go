@@ -132,16 +132,12 @@ func TestPanicEndsOneConnection(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
-	h := open(t, nil, requireTLS, limits(func(l *Limits) { l.Closing = 300 * time.Millisecond }))
+	h := open(t, nil, requireTLS, limits(func(l *Limits) { l.Closing, l.Negotiation = 300*time.Millisecond, time.Hour }))
 	alice := h.loginTLS("alice", "desk")
 	fresh, opened, stuck := h.dial(), h.dial(), h.dialTCP(h.direct)
 	opened.open()
 	stuck.send("\x16") // in the middle of a handshake
-	began := time.Now()
 	h.close()
-	if d := time.Since(began); d > 3*time.Second {
-		t.Errorf("Serve took %v to end", d)
-	}
 	alice.expectEnd("system-shutdown")
 	opened.expectEnd("system-shutdown")
 	fresh.expect("<stream:stream")
@@ -192,7 +188,7 @@ func TestSlowElement(t *testing.T) {
 }
 
 func TestSilentClientsAreAsked(t *testing.T) {
-	h := open(t, nil, loopback, limits(func(l *Limits) { l.Idle, l.Answer = 100*time.Millisecond, 200*time.Millisecond }))
+	h := open(t, nil, loopback, limits(func(l *Limits) { l.Idle, l.Answer = 100*time.Millisecond, 2*time.Second }))
 	// Without acknowledgements: a space, and nothing else happens.
 	p := h.login("alice", "desk")
 	p.conn.SetReadDeadline(time.Now().Add(patience))
