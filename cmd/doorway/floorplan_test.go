@@ -49,6 +49,7 @@ var arrows = []struct {
 	{"modem/emulator", []string{"modem/pdu"}},
 
 	{"gateway/store", nil},
+	{"gateway/killtest", nil},
 	{"gateway/health", nil},
 	{"gateway/certs", nil},
 	{"gateway/config", []string{"xmpp/jid"}},

@@ -1,50 +1,17 @@
 package backup
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"doorway/gateway/killtest"
 	"doorway/gateway/store"
 )
-
-// killedChild is set in the child processes of the tests below, and names the
-// folder to work in.
-const killedChild = "BACKUP_TEST_KILL"
-
-// untilKilled runs a test as a child process and kills it at a random moment
-// after its first line.
-func untilKilled(t *testing.T, dir string, within time.Duration, line func(string)) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$") // ctx ends it by SIGKILL
-	cmd.Env = append(os.Environ(), killedChild+"="+dir)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	for n := 0; lines.Scan(); n++ {
-		if n == 0 {
-			timer := time.AfterFunc(rand.N(within), cancel)
-			defer timer.Stop()
-		}
-		line(lines.Text())
-	}
-	_ = cmd.Wait() // ignored: it was killed
-}
 
 func rounds() int {
 	if testing.Short() {
@@ -53,50 +20,39 @@ func rounds() int {
 	return 15
 }
 
-func die(err error) {
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
-}
-
 // kill -9 during backups: the backup file is always a whole one, old or new,
 // and the store has all that was acknowledged.
 func TestKillBackup(t *testing.T) {
-	if dir := os.Getenv(killedChild); dir != "" {
+	if dir := killtest.Dir(); dir != "" {
 		s, err := store.Open(filepath.Join(dir, "data"), store.Options{})
-		if err != nil {
-			die(err)
-		}
+		killtest.Die(err)
 		go func() { _ = s.Run(context.Background()) }() // never ends
 		go func() {
 			for i := 0; ; i++ {
 				v := fmt.Sprintf("%019d", time.Now().UnixNano())
-				if err := s.Table("roster").Write(map[string]any{fmt.Sprint(i % 100): v, "pad": make([]byte, 100<<10)}); err != nil {
-					die(err)
-				}
+				killtest.Die(s.Table("roster").Write(map[string]any{fmt.Sprint(i % 100): v, "pad": make([]byte, 100<<10)}))
 				fmt.Println("row", i%100, v)
 			}
 		}()
 		for {
 			copied := filepath.Join(dir, "data", "nightly"+store.CopySuffix)
 			if err := os.Remove(copied); err != nil && !os.IsNotExist(err) {
-				die(err)
+				killtest.Die(err)
 			}
 			c, err := s.Copy(context.Background(), copied)
-			if err != nil {
-				die(err)
-			}
-			if _, err := Save(context.Background(), filepath.Join(dir, "b.tar"), c, Info{}); err != nil {
-				die(err)
-			}
+			killtest.Die(err)
+			_, err = Save(context.Background(), filepath.Join(dir, "b.tar"), c, Info{})
+			killtest.Die(err)
 			fmt.Println("saved")
 		}
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "b.tar")
 	acked := map[string]string{}
-	backups := 0
-	for range rounds() {
-		untilKilled(t, dir, 200*time.Millisecond, func(line string) {
+	backups, kills := 0, 0
+	killtest.Rounds(rounds(), func(int) {
+		kills++
+		killtest.Run(t, dir, 20, 200*time.Millisecond, func(line string) {
 			f := strings.Fields(line)
 			switch {
 			case len(f) == 3:
@@ -129,27 +85,23 @@ func TestKillBackup(t *testing.T) {
 		if names, err := filepath.Glob(filepath.Join(dir, "data", "*"+store.CopySuffix)); err != nil || len(names) > 0 {
 			t.Errorf("left after the next start: %v, %v", names, err)
 		}
-	}
+	}, func() bool { return backups > 0 && len(acked) >= 10 })
 	if backups == 0 || len(acked) < 10 {
 		t.Errorf("%d backups and %d rows: the test shows nothing", backups, len(acked))
 	}
-	t.Logf("%d backups over %d kills", backups, rounds())
+	t.Logf("%d backups over %d kills", backups, kills)
 }
 
 // kill -9 during restores: the old or the new state is in place, whole.
 func TestKillRestore(t *testing.T) {
-	if dir := os.Getenv(killedChild); dir != "" {
+	if dir := killtest.Dir(); dir != "" {
 		for {
 			for _, word := range []string{"one", "two"} {
 				r, err := Restore(context.Background(), filepath.Join(dir, "data"), filepath.Join(dir, word+".tar"))
-				if err != nil {
-					die(err)
-				}
+				killtest.Die(err)
 				fmt.Println(word)
 				if r.Kept != "" {
-					if err := os.Remove(r.Kept); err != nil {
-						die(err)
-					}
+					killtest.Die(os.Remove(r.Kept))
 				}
 			}
 		}
@@ -163,7 +115,7 @@ func TestKillRestore(t *testing.T) {
 	restores, seen := 0, map[string]int{}
 	for range rounds() {
 		last := ""
-		untilKilled(t, dir, 60*time.Millisecond, func(line string) {
+		killtest.Run(t, dir, 3, 60*time.Millisecond, func(line string) {
 			last = line
 			restores++
 		})

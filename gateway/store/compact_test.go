@@ -1,18 +1,17 @@
 package store
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"doorway/gateway/killtest"
 )
 
 // hollow fills a table and empties most of it again.
@@ -181,12 +180,9 @@ func TestCompactGivesUp(t *testing.T) {
 	}
 }
 
-// compactWriter is set in the child process of the test below.
-const compactWriter = "STORE_TEST_COMPACT"
-
 // kill -9 during compactions that follow one another without a pause.
 func TestKillCompaction(t *testing.T) {
-	if d := os.Getenv(compactWriter); d != "" {
+	if d := killtest.Dir(); d != "" {
 		compactUntilKilled(d)
 		return
 	}
@@ -203,34 +199,16 @@ func TestKillCompaction(t *testing.T) {
 	}
 	acked := make(map[string]string)
 	compactions := 0
-	for round := range rounds {
-		ctx, cancel := context.WithCancel(t.Context())
-		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKillCompaction$") // ctx ends it by SIGKILL
-		cmd.Env = append(os.Environ(), compactWriter+"="+d)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		for n := 0; lines.Scan(); n++ {
-			if n == 0 {
-				timer := time.AfterFunc(time.Duration(rand.IntN(500))*time.Millisecond, cancel)
-				defer timer.Stop()
-			}
-			f := strings.Fields(lines.Text())
+	killtest.Rounds(rounds, func(round int) {
+		killtest.Run(t, d, 60, 500*time.Millisecond, func(line string) {
+			f := strings.Fields(line)
 			switch {
 			case len(f) == 3:
 				acked[f[0]+" "+f[1]] = f[2]
 			case len(f) == 1:
 				compactions++
 			}
-		}
-		_ = cmd.Wait() // ignored: it was killed
-		cancel()
+		})
 		s, err := Open(d, Options{})
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
@@ -252,7 +230,7 @@ func TestKillCompaction(t *testing.T) {
 		if err := errors.Join(s.Check(), s.Close()); err != nil {
 			t.Errorf("round %d: %v", round, err)
 		}
-	}
+	}, func() bool { return len(acked) >= 20 && compactions > 0 })
 	if len(acked) < 20 || compactions == 0 {
 		t.Errorf("only %d rows and %d compactions: the test shows nothing", len(acked), compactions)
 	}
@@ -261,10 +239,7 @@ func TestKillCompaction(t *testing.T) {
 
 func compactUntilKilled(d string) {
 	s, err := Open(d, Options{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	killtest.Die(err)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Run(context.Background()) }) // ignored: never ends
 	for _, table := range []string{"offline", "archive"} {
@@ -272,10 +247,7 @@ func compactUntilKilled(d string) {
 			wg.Go(func() {
 				for i := 0; ; i++ {
 					key, v := fmt.Sprintf("w%d-%d", w, i%50), fmt.Sprintf("%019d", time.Now().UnixNano())
-					if err := s.Table(table).Write(map[string]any{key: v}); err != nil {
-						fmt.Fprintln(os.Stderr, err)
-						os.Exit(1)
-					}
+					killtest.Die(s.Table(table).Write(map[string]any{key: v}))
 					fmt.Println(table, key, v)
 				}
 			})
@@ -283,10 +255,8 @@ func compactUntilKilled(d string) {
 	}
 	for {
 		for _, f := range s.files {
-			if _, err := f.compact(context.Background()); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
+			_, err := f.compact(context.Background())
+			killtest.Die(err)
 			fmt.Println("compacted")
 		}
 	}

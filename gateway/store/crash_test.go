@@ -1,25 +1,20 @@
 package store
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-)
 
-// crashWriter is set in the child process of the test below.
-const crashWriter = "STORE_TEST_CRASH"
+	"doorway/gateway/killtest"
+)
 
 // kill -9 at any moment: everything that was acknowledged is there, no id
 // comes twice, and the files are consistent.
 func TestKill(t *testing.T) {
-	if d := os.Getenv(crashWriter); d != "" {
+	if d := killtest.Dir(); d != "" {
 		writeUntilKilled(d)
 		return
 	}
@@ -30,28 +25,9 @@ func TestKill(t *testing.T) {
 	d := dir(t)
 	acked := make(map[string]string) // table and key → value
 	ids := make(map[string]bool)
-	// A slow disk may acknowledge little in the time a round has: then there are more of them.
-	for round := 0; round < rounds || (round < 100 && (len(acked) < 100 || len(ids) < 100)); round++ {
-		ctx, cancel := context.WithCancel(t.Context())
-		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKill$") // ctx ends it by SIGKILL
-		cmd.Env = append(os.Environ(), crashWriter+"="+d)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		n := 0
-		for lines.Scan() {
-			if n == 0 { // it works; from now on any moment is good
-				timer := time.AfterFunc(time.Duration(rand.IntN(150))*time.Millisecond, cancel)
-				defer timer.Stop()
-			}
-			n++
-			f := strings.Fields(lines.Text())
+	killtest.Rounds(rounds, func(round int) {
+		killtest.Run(t, d, 200, 150*time.Millisecond, func(line string) {
+			f := strings.Fields(line)
 			switch {
 			case len(f) == 4 && f[0] == "row":
 				acked[f[1]+" "+f[2]] = f[3]
@@ -61,10 +37,7 @@ func TestKill(t *testing.T) {
 				}
 				ids[f[1]] = true
 			}
-		}
-		_ = cmd.Wait() // ignored: it was killed
-		cancel()
-
+		})
 		s, err := Open(d, Options{})
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
@@ -86,7 +59,7 @@ func TestKill(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-	}
+	}, func() bool { return len(acked) >= 100 && len(ids) >= 100 })
 	if len(acked) < 100 || len(ids) < 100 {
 		t.Errorf("only %d rows and %d ids were acknowledged: the test shows nothing", len(acked), len(ids))
 	}
@@ -97,10 +70,7 @@ func TestKill(t *testing.T) {
 // only grow, so that a later one than the last acknowledged is right too.
 func writeUntilKilled(d string) {
 	s, err := Open(d, Options{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	killtest.Die(err)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Run(context.Background()) }) // ignored: never ends
 	var mu sync.Mutex

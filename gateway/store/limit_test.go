@@ -12,12 +12,16 @@ import (
 func TestQueueIsBounded(t *testing.T) {
 	s := open(t, dir(t), Options{NoSync: true})
 	f := s.files[state]
+	if f.maxWait != maxQueued {
+		t.Errorf("%d bytes may wait", f.maxWait)
+	}
+	f.maxWait = maxQueued / 16
 	f.commitMu.Lock() // the disk hangs
 	tab := s.Table("offline")
 	took, refused := 0, 0
 	var last error
 	for i := range 200 {
-		tab.Later(map[string]any{fmt.Sprintf("%03d", i): make([]byte, 1<<20)}, func(err error) {
+		tab.Later(map[string]any{fmt.Sprintf("%03d", i): make([]byte, 64<<10)}, func(err error) {
 			if err != nil {
 				refused++
 				last = err
@@ -30,7 +34,7 @@ func TestQueueIsBounded(t *testing.T) {
 	if !errors.Is(last, ErrOverload) || !errors.As(last, &e) || !strings.Contains(e.Text, "disk") {
 		t.Errorf("refusal: %v", last)
 	}
-	if b := s.Stats().QueuedBytes; b > maxQueued || b < maxQueued/2 {
+	if b := s.Stats().QueuedBytes; b > f.maxWait || b < f.maxWait/2 {
 		t.Errorf("%d bytes wait", b)
 	}
 	if err := tab.readBack("000"); err != nil {
@@ -50,7 +54,7 @@ func TestQueueIsBounded(t *testing.T) {
 		t.Errorf("%d rows are there, %d were taken", n, took)
 	}
 	// Afterwards all is as before, and one large request alone is always taken.
-	if err := tab.Write(map[string]any{"large": make([]byte, maxQueued+1)}); err != nil {
+	if err := tab.Write(map[string]any{"large": make([]byte, f.maxWait+1)}); err != nil {
 		t.Error(err)
 	}
 }
@@ -59,9 +63,10 @@ func TestQueueIsBounded(t *testing.T) {
 func TestSmallChangesAreBounded(t *testing.T) {
 	s := open(t, dir(t), Options{NoSync: true})
 	f := s.files[state]
+	f.maxWait = maxQueued / 16
 	f.commitMu.Lock()
 	refused := 0
-	for i := range 200_000 {
+	for i := range 12_500 {
 		s.Table("bridge").Later(map[string]any{fmt.Sprint(i): []byte{}}, func(err error) {
 			if err != nil {
 				refused++
@@ -69,7 +74,7 @@ func TestSmallChangesAreBounded(t *testing.T) {
 		})
 	}
 	f.commitMu.Unlock()
-	if n := s.Stats().Queued; refused == 0 || n*rowCost > maxQueued {
+	if n := s.Stats().Queued; refused == 0 || n*rowCost > f.maxWait {
 		t.Errorf("%d wait, %d refused", n, refused)
 	}
 	f.drain()
