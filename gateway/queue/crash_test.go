@@ -1,31 +1,25 @@
 package queue
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"doorway/gateway/killtest"
 	"doorway/gateway/store"
 	"doorway/transports"
 )
-
-// crashSender is set in the child process of the test below.
-const crashSender = "QUEUE_TEST_CRASH"
 
 // kill -9 at any moment while jobs are put and sent: no acknowledged job is
 // lost, and none is sent twice without having been on the air in between. The
 // child says "put ID" when Put has returned and "sent ID" where a modem would
 // transmit, after the on-air mark.
 func TestKill(t *testing.T) {
-	if d := os.Getenv(crashSender); d != "" {
+	if d := killtest.Dir(); d != "" {
 		sendUntilKilled(d)
 		return
 	}
@@ -35,26 +29,10 @@ func TestKill(t *testing.T) {
 	}
 	d := filepath.Join(t.TempDir(), "data")
 	put, sent := map[string]int{}, map[string]int{}
-	doubts := 0
-	for round := range rounds {
-		ctx, cancel := context.WithCancel(t.Context())
-		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKill$") // ctx ends it by SIGKILL
-		cmd.Env = append(os.Environ(), crashSender+"="+d)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		for n := 0; lines.Scan(); n++ {
-			if n == 0 {
-				timer := time.AfterFunc(time.Duration(rand.IntN(150))*time.Millisecond, cancel)
-				defer timer.Stop()
-			}
-			if f := strings.Fields(lines.Text()); len(f) == 2 {
+	doubts, kills := 0, 0
+	killtest.Rounds(rounds, func(round int) {
+		killtest.Run(t, d, 120, 150*time.Millisecond, func(line string) {
+			if f := strings.Fields(line); len(f) == 2 {
 				switch f[0] {
 				case "put":
 					put[f[1]]++
@@ -64,9 +42,8 @@ func TestKill(t *testing.T) {
 					doubts++
 				}
 			}
-		}
-		_ = cmd.Wait() // ignored: it was killed
-		cancel()
+		})
+		kills++
 		s, err := store.Open(d, store.Options{})
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
@@ -106,27 +83,21 @@ func TestKill(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-	}
+	}, func() bool { return len(put) >= 50 && len(sent) >= 50 })
 	if len(put) < 50 || len(sent) < 50 {
 		t.Errorf("only %d jobs were put and %d sent: the test shows nothing", len(put), len(sent))
 	}
-	t.Logf("%d jobs put, %d sent, %d possibly sent, over %d kills", len(put), len(sent), doubts, rounds)
+	t.Logf("%d jobs put, %d sent, %d possibly sent, over %d kills", len(put), len(sent), doubts, kills)
 }
 
 // sendUntilKilled puts jobs and sends them.
 func sendUntilKilled(d string) {
-	die := func(err error) {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
 	s, err := store.Open(d, store.Options{})
-	die(err)
+	killtest.Die(err)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Run(context.Background()) }) // ignored: never ends
 	q, err := Open(s, Options{Network: "sms"})
-	die(err)
+	killtest.Die(err)
 	var mu sync.Mutex
 	say := func(word string, id uint64) {
 		mu.Lock()
@@ -139,12 +110,12 @@ func sendUntilKilled(d string) {
 			for i := 0; ; i++ {
 				slots <- struct{}{}
 				id, err := q.Put(context.Background(), transports.Job{Dest: fmt.Sprint(i % 7), Payload: []byte("x")})
-				die(err)
+				killtest.Die(err)
 				say("put", id)
 			}
 		})
 		wg.Go(func() {
-			die(q.Serve(context.Background(), transports.Lease{}, func(_ context.Context, it transports.Item) error {
+			killtest.Die(q.Serve(context.Background(), transports.Lease{}, func(_ context.Context, it transports.Item) error {
 				defer func() { <-slots }()
 				j := it.Job()
 				if j.State == transports.OnAir {
