@@ -23,6 +23,7 @@ type snapshot struct {
 	byKey   map[string]*class
 	next    uint32 // the next number
 	groups  map[string]*resolved
+	listing listing // for the directory
 }
 
 // label is what gives a group its number: a new label is a new number, so that
