@@ -139,7 +139,7 @@ func (s *server) construct() error {
 }
 
 func (s *server) constructXMPP() error {
-	s.modules = newModules(s.cfg, groups{roster: s.shared}, s.house())
+	s.modules = newModules(s.cfg, groups{roster: s.shared, directory: shared.NewDirectory(s.people, s.shared)}, s.house())
 	if err := s.router.Load(s.modules.list...); err != nil {
 		return err
 	}
