@@ -10,14 +10,21 @@ import (
 
 	"doorway/gateway/store"
 	"doorway/xmpp"
+	"doorway/xmpp/archive"
 	"doorway/xmpp/mod/blocking"
+	"doorway/xmpp/mod/muc"
 	"doorway/xmpp/routertest"
 )
 
 // BenchmarkRoomFanout100 is a message of 200 bytes to a persistent room with
 // 100 people, without the writing to their streams.
 func BenchmarkRoomFanout100(b *testing.B) {
-	o := open(b, nil, blocking.New(nil))
+	b.Run("history", func(b *testing.B) { fanout(b, muc.Config{}) })
+	b.Run("archive", func(b *testing.B) { fanout(b, muc.Config{Archive: archive.New(archive.Config{})}) })
+}
+
+func fanout(b *testing.B, c muc.Config) {
+	o := openWith(b, nil, c, blocking.New(nil))
 	a := o.found("persistentroom=1", "muc#roomconfig_maxusers=none")
 	for i := range 99 {
 		st := &routertest.Stream{}
@@ -54,7 +61,7 @@ func idleRooms(b *testing.B, occupied bool) int64 {
 	const rooms = 1000
 	dir := b.TempDir()
 	withStore(b, dir, func(files lender) {
-		o := open(b, files)
+		o := openWith(b, files, muc.Config{RoomsEach: rooms})
 		a := o.person("alice")
 		for i := range rooms {
 			at := fmt.Sprintf("room%d@%s", i, service)

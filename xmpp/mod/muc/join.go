@@ -172,6 +172,9 @@ func (r *room) refusal(real jid.JID, nick string, join muc.Join) error {
 	if err := r.mayTake(nick, bare); err != nil {
 		return err
 	}
+	if len(r.seats) >= r.m.conf.Seats {
+		return stanza.NewError(stanza.ServiceUnavailable, "This room is full; try again later.")
+	}
 	if limit := r.conf.MaxUsers; limit > 0 && len(r.nicks) >= limit && r.nicks[nick] == nil && aff < muc.Admin {
 		return stanza.NewError(stanza.ServiceUnavailable, "This room is full; try again later.")
 	}

@@ -42,6 +42,11 @@ type Config struct {
 	Create func(jid.JID) bool
 	// Rooms is how many there may be; 0 means 10,000.
 	Rooms int
+	// RoomsEach is how many one account may have made; 0 means 200.
+	RoomsEach int
+	// Seats is how many resources a room holds, whatever its configuration says;
+	// 0 means 2,000.
+	Seats int
 	// Archive keeps what is said in rooms; nil for none. With ArchiveOff nothing
 	// new comes into it and nobody reads it, but what rooms that end have left goes.
 	Archive    *archive.Archive
@@ -70,8 +75,9 @@ type Module struct {
 type entry struct {
 	title  string
 	public bool
-	lasts  bool // persistent
-	group  bool // the room of a group
+	lasts  bool    // persistent
+	group  bool    // the room of a group
+	by     jid.JID // who made it, zero where that is not known
 	gone   *tombstone
 }
 
@@ -87,6 +93,12 @@ func New(c Config) *Module {
 	}
 	if c.Rooms == 0 {
 		c.Rooms = 10000
+	}
+	if c.RoomsEach == 0 {
+		c.RoomsEach = 200
+	}
+	if c.Seats == 0 {
+		c.Seats = 2000
 	}
 	return &Module{
 		conf:  c,
@@ -226,10 +238,23 @@ func (m *Module) create(name, by jid.JID) (*room, error) {
 	case len(m.index) >= m.conf.Rooms:
 		r.mu.Unlock()
 		return nil, stanza.NewError(stanza.NotAllowed, "There are too many rooms; ask your administrator.")
+	case m.made(r.by) >= m.conf.RoomsEach:
+		r.mu.Unlock()
+		return nil, stanza.NewError(stanza.NotAllowed, fmt.Sprintf("You have made %d rooms; destroy one that nobody needs before you make another.", m.conf.RoomsEach))
 	}
 	m.rooms[r.jid] = r
-	m.index[r.jid] = &entry{title: r.title()}
+	m.index[r.jid] = &entry{title: r.title(), by: r.by}
 	return r, nil
+}
+
+// made counts the rooms that somebody has made. mu is held.
+func (m *Module) made(by jid.JID) (n int) {
+	for _, e := range m.index {
+		if e.gone == nil && e.by == by {
+			n++
+		}
+	}
+	return n
 }
 
 // session takes a resource that is gone out of its rooms.

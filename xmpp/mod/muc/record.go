@@ -30,6 +30,7 @@ type record struct {
 	Conf   settings   `json:"conf"`
 	Secret []byte     `json:"secret,omitempty"`
 	Photo  string     `json:"photo,omitempty"` // SHA-1 of the vCard's photo
+	By     jid.JID    `json:"by,omitzero"`     // who made the room
 	Group  bool       `json:"group,omitempty"` // it follows the group of its name
 	Floor  archive.ID `json:"floor,omitempty"` // what is archived below it was another room's
 	Gone   *tombstone `json:"gone,omitempty"`  // the room was destroyed; nothing else counts
@@ -114,7 +115,7 @@ func (m *Module) readIndex() error {
 		case rec.Gone != nil && m.conf.Now().After(rec.Gone.At.Add(keepGone)):
 			dead[key] = nil
 		case name.Domain() == m.conf.Domain:
-			m.index[name.Clone()] = &entry{title: rec.Conf.Title, public: rec.Conf.Public, lasts: true, group: rec.Group, gone: rec.Gone}
+			m.index[name.Clone()] = &entry{title: rec.Conf.Title, public: rec.Conf.Public, lasts: true, group: rec.Group, by: rec.By, gone: rec.Gone}
 		}
 		return true
 	})
@@ -140,7 +141,7 @@ func (r *room) load() error {
 	case !found || rec.Gone != nil:
 		return fmt.Errorf("no row")
 	}
-	r.conf, r.secret, r.photo, r.floor = rec.Conf, rec.Secret, rec.Photo, rec.Floor
+	r.conf, r.secret, r.photo, r.floor, r.by = rec.Conf, rec.Secret, rec.Photo, rec.Floor, rec.By
 	if rec.Group {
 		r.follow()
 	}
@@ -173,7 +174,7 @@ func (r *room) load() error {
 
 // record is the room's row with the given configuration.
 func (r *room) record(conf settings) record {
-	return record{V: 1, Conf: conf, Secret: r.secret, Photo: r.photo, Group: r.group != nil, Floor: r.floor}
+	return record{V: 1, Conf: conf, Secret: r.secret, Photo: r.photo, By: r.by, Group: r.group != nil, Floor: r.floor}
 }
 
 // subjectRow is the subject's, nil while none was set.

@@ -45,6 +45,7 @@ type room struct {
 	photo   string
 	subject subject
 	creator jid.JID // while the room waits for its first configuration: who must give it
+	by      jid.JID // the creator's bare JID, for ever
 	users   map[jid.JID]member
 
 	seats   []*seat // in order of entry
@@ -98,7 +99,8 @@ func (r *room) begin(by jid.JID) {
 	r.secret = make([]byte, 16)
 	_, _ = rand.Read(r.secret) // ignored: never fails
 	r.creator = by.Clone()
-	r.users[r.creator.Bare()] = member{V: 1, Affiliation: muc.Owner}
+	r.by = r.creator.Bare()
+	r.users[r.by] = member{V: 1, Affiliation: muc.Owner}
 	r.floor = r.m.floor()
 }
 
@@ -321,6 +323,6 @@ func (r *room) forget(gone *tombstone) {
 // enlist shows the room's configuration in the list of rooms.
 func (r *room) enlist() {
 	r.m.mu.Lock()
-	r.m.index[r.jid] = &entry{title: r.title(), public: r.conf.Public && !r.locked(), lasts: r.conf.Persistent, group: r.group != nil}
+	r.m.index[r.jid] = &entry{title: r.title(), public: r.conf.Public && !r.locked(), lasts: r.conf.Persistent, group: r.group != nil, by: r.by}
 	r.m.mu.Unlock()
 }
