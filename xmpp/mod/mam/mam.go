@@ -118,6 +118,9 @@ func forbidden(context.Context, *xmpp.IQ) (string, error) {
 func (m *Module) query(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	return m.conf.Archive.Answer(iq.Stanza, iq.Session.JID().Bare(), nil, func(st *stanza.Stanza) {
 		m.host.Deliver(ctx, iq.Session, st)
+		if p, ok := iq.Session.(xmpp.Paced); ok {
+			p.Pace() // many queries in a row must not overrun its queue
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"doorway/xmpp"
 	"doorway/xmpp/archive"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
@@ -139,11 +140,26 @@ func (m *Module) archiveQuery(ctx context.Context, st *stanza.Stanza) error {
 	if !may.open {
 		show = anonymous
 	}
-	answer, err := m.conf.Archive.AnswerQuery(q, st.To, st.From, show, func(x *stanza.Stanza) { m.host.Send(ctx, x, nil) })
+	pace := m.pace(st.From)
+	answer, err := m.conf.Archive.AnswerQuery(q, st.To, st.From, show, func(x *stanza.Stanza) {
+		m.host.Send(ctx, x, nil)
+		pace()
+	})
 	if err == nil {
 		m.host.Send(ctx, st.Reply(answer), nil)
 	}
 	return err
+}
+
+// pace waits for a client that gets much, on its own reader: many queries in a
+// row must not overrun its queue. Who is elsewhere is not waited for.
+func (m *Module) pace(real jid.JID) func() {
+	for _, s := range m.host.Sessions(real.Bare()) {
+		if p, ok := s.(xmpp.Paced); ok && s.JID() == real {
+			return p.Pace
+		}
+	}
+	return func() {}
 }
 
 // anonymous is a message without its author's address.
