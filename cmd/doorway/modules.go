@@ -96,7 +96,7 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 		softwareversion.New(version),
 		entitytime.New(time.Now),
 		last.New(m.roster, time.Now),
-		vcard.New(m.presence).Consult(g.directory),
+		vcard.New(m.presence, nodes).Consult(g.directory),
 		private.New(m.bookmarks),
 		m.csi,
 		m.commands,

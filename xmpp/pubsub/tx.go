@@ -44,6 +44,7 @@ type Tx struct {
 	a      *account
 	staged map[string]*node // nil: deleted
 	rows   map[string]map[string]any
+	items  map[string]*itemRow // by key; nil: removed
 	events []*Event
 	after  []func(context.Context)
 }
@@ -71,7 +72,7 @@ func (s *Service) Change(ctx context.Context, owner jid.JID, f func(*Tx) error) 
 func (s *Service) change(a *account, f func(*Tx) error) error {
 	a.changes.Lock()
 	defer a.changes.Unlock()
-	t := &Tx{s: s, a: a, staged: make(map[string]*node), rows: make(map[string]map[string]any)}
+	t := &Tx{s: s, a: a, staged: make(map[string]*node), rows: make(map[string]map[string]any), items: make(map[string]*itemRow)}
 	if err := f(t); err != nil {
 		return err
 	}
@@ -219,23 +220,26 @@ func (t *Tx) Item(name, id string) (*Item, error) {
 	if t.node(name) == nil {
 		return nil, nil
 	}
-	if v, ok := t.rows[tableItems][itemKey(t.a.owner, name, id)]; ok {
-		r, _ := v.(*staged)
+	if r, ok := t.items[itemKey(t.a.owner, name, id)]; ok {
 		if r == nil {
 			return nil, nil
 		}
-		it := r.row.item(id)
+		it := r.item(id)
 		return &it, nil
 	}
 	it, _, err := t.s.readItem(t.a.owner, name, id)
 	return it, err
 }
 
-// staged is an item row that waits to be written, encoded then.
-type staged struct{ row itemRow }
-
-// MarshalJSON implements json.Marshaler.
-func (s *staged) MarshalJSON() ([]byte, error) { return s.row.encode(), nil }
+// store stages an item's row; nil removes it.
+func (t *Tx) store(name, id string, r *itemRow) {
+	key := itemKey(t.a.owner, name, id)
+	if t.items[key] = r; r == nil {
+		t.Put(tableItems, key, nil)
+	} else {
+		t.Put(tableItems, key, r.encode())
+	}
+}
 
 // ask stages what somebody asks for, if the function of Before agrees.
 func (t *Tx) ask(op *Op) error {
@@ -346,8 +350,7 @@ func (t *Tx) put(n *node, it *Item) error {
 	n.row.Seq++
 	n.index = append(n.index, entry{it.ID, n.row.Seq, len(it.XML)})
 	n.row.Bytes += int64(len(it.XML))
-	r := itemRow{V: 1, Seq: n.row.Seq, At: it.At.UnixMicro(), Publisher: it.Publisher.String(), XML: it.XML}
-	t.Put(tableItems, itemKey(t.a.owner, n.name, it.ID), &staged{r})
+	t.store(n.name, it.ID, &itemRow{V: 1, Seq: n.row.Seq, At: it.At.UnixMicro(), Publisher: it.Publisher.String(), XML: it.XML})
 	t.evict(n)
 	return nil
 }
@@ -357,7 +360,7 @@ func (t *Tx) evict(n *node) {
 	for len(n.index) > t.s.most(n) {
 		id := n.index[0].id
 		n.remove(id)
-		t.Put(tableItems, itemKey(t.a.owner, n.name, id), nil)
+		t.store(n.name, id, nil)
 	}
 	n.settle()
 }
@@ -392,7 +395,7 @@ func (t *Tx) retract(op *Op) error {
 		if !n.remove(it.ID) {
 			return stanza.NewError(stanza.ItemNotFound, "There is no such item.")
 		}
-		t.Put(tableItems, itemKey(t.a.owner, n.name, it.ID), nil)
+		t.store(n.name, it.ID, nil)
 	}
 	n.settle()
 	if op.Tell {
@@ -407,7 +410,7 @@ func (t *Tx) purge(name string, kind Kind) error {
 		return err
 	}
 	for _, e := range n.index {
-		t.Put(tableItems, itemKey(t.a.owner, name, e.id), nil)
+		t.store(name, e.id, nil)
 	}
 	n.index = nil
 	n.settle()

@@ -91,6 +91,6 @@ func (m *Module) Changed(ctx context.Context, user jid.JID) {
 	}
 	now.none = false // also that it is gone
 	for _, s := range m.host.Sessions(user) {
-		m.presences.Refresh(ctx, s, now.tell)
+		m.presences.Refresh(ctx, s, now.renew)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/presence"
 	"doorway/xmpp/mod/vcard"
+	"doorway/xmpp/pubsub"
 	"doorway/xmpp/router"
 	"doorway/xmpp/routertest"
 )
@@ -38,7 +39,7 @@ func newOffice() *office {
 func openOffice(t *testing.T, d *office) (*routertest.House, *vcard.Module) {
 	t.Helper()
 	p := presence.New(friends{})
-	m := vcard.New(p).Consult(d)
+	m := vcard.New(p, pubsub.New(pubsub.Config{})).Consult(d)
 	return routertest.Open(t, router.Config{}, p, m), m
 }
 
