@@ -51,6 +51,7 @@ func TestKillRoom(t *testing.T) {
 		if round > 0 {
 			checkRoom(t, ctx, c, room, members, named, tried)
 		}
+		before, answered := len(members), make(chan int, 1000)
 		done := make(chan struct{})
 		go func() { // waited for below
 			defer close(done)
@@ -67,12 +68,20 @@ func TestKillRoom(t *testing.T) {
 					return
 				}
 				members = append(members, who)
+				select {
+				case answered <- len(members):
+				default:
+				}
 			}
 		}()
-		select {
-		case <-time.After(time.Duration(20+rnd.IntN(150)) * time.Millisecond):
-		case <-ctx.Done():
+		for enough := before + 1 + rnd.IntN(4); before < enough; {
+			select {
+			case before = <-answered:
+			case <-ctx.Done():
+				t.Fatalf("round %d: %v", round, ctx.Err())
+			}
 		}
+		<-time.After(time.Duration(rnd.IntN(50)) * time.Millisecond)
 		b.process.kill(t)
 		_ = c.Kill() // ignored: the server's end is gone
 		<-done

@@ -24,6 +24,12 @@ type stream struct {
 	acked int        // how many of them the server has acknowledged
 }
 
+func (s *stream) safe() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked
+}
+
 // send writes numbered chat messages to bob, who is offline, and to a phone,
 // in turn, asking for an acknowledgement after each, until the connection dies.
 func (s *stream) send(ctx context.Context, c *chatter, round int, phone string) {
@@ -47,10 +53,18 @@ func (s *stream) send(ctx context.Context, c *chatter, round int, phone string) 
 			s.mu.Unlock()
 		}
 	}()
-	// Slow enough that 30 rounds stay below the offline quota of 1,000.
+	// Little enough that 30 rounds stay below the offline quota of 1,000, on a
+	// machine that is slow to acknowledge too.
 	tick := time.NewTicker(8 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
+		for ctx.Err() == nil && i > s.safe()+15 {
+			select {
+			case <-tick.C:
+			case <-done: // the connection has died
+				return
+			}
+		}
 		to, kind := "bob@office.localhost", "chat"
 		if i%4 == 3 {
 			to, kind = phone, "sms"
@@ -110,10 +124,10 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		inbound = append(inbound, text)
-		select {
-		case <-time.After(time.Duration(20+rnd.IntN(400)) * time.Millisecond):
-		case <-ctx.Done():
-		}
+		until(t, time.Minute, func() (bool, string) {
+			return st.safe() > round*7%25, fmt.Sprintf("round %d: %d messages are acknowledged", round, st.safe())
+		})
+		<-time.After(time.Duration(rnd.IntN(100)) * time.Millisecond)
 		s.process.kill(t)
 		_ = c.Kill() // ignored: the server's end is gone
 		cancel()

@@ -178,14 +178,21 @@ func TestAckWaitsForTheDisk(t *testing.T) {
 	// Committed out of order or in part: as far as it is whole.
 	h.shelf.commit(1, nil)
 	alice.counts(3)
-	// Committed while the answer is owed: at once.
-	began = time.Now()
-	alice.send("<r xmlns='%s'/>", nsSM)
-	h.chat(alice, bob, "five")
+	// Committed while the answer is owed: at once. A busy machine may be slow
+	// now and then.
 	h.shelf.commit(1, nil)
-	alice.expect("h='5'")
-	if d := time.Since(began); d > ackWait {
-		t.Errorf("answered after %v", d)
+	for n := 5; ; n += 2 {
+		h.chat(alice, bob, "store this")
+		began = time.Now()
+		alice.send("<r xmlns='%s'/>", nsSM)
+		h.chat(alice, bob, "more")
+		h.shelf.commit(1, nil)
+		alice.expect(fmt.Sprintf("h='%d'", n+1))
+		if d := time.Since(began); d < ackWait {
+			break
+		} else if n > 20 {
+			t.Fatalf("answered after %v", d)
+		}
 	}
 }
 
