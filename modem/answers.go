@@ -302,6 +302,9 @@ func (r registration) usable() bool {
 	return false
 }
 
+// roams tells whether the network is not the SIM's own.
+func (r registration) roams() bool { return r.stat == 5 || r.stat == 7 || r.stat == 10 }
+
 // denied tells whether waiting will not help.
 func (r registration) denied() bool { return r.stat == 3 || r.stat == 8 || r.stat == 11 }
 

@@ -43,6 +43,7 @@ type Driver struct {
 
 	mu     sync.Mutex // guards what follows
 	status Status
+	notes  [noteKinds]string
 	gone   chan struct{} // closed when Run ends; nil while it does not run
 	bursts uint64
 
@@ -60,6 +61,15 @@ type Driver struct {
 	away    bool           // the device is gone: let it settle when it comes back
 	ladder  ladder
 	kept    map[slot]string // slots that cannot be emptied, and what the modem says to it
+	home    Device          // the modem that was used last, once it has told its IMEI
+	mute    map[string]int  // devices without an answer to AT, and how often they were asked
+	others  map[string]bool // devices that are known to be other modems than home
+	sought  int             // times the modem of before was looked for in vain
+	talk    *dialogue       // the USSD dialogue, nil for none
+	balance time.Time       // when the credit is asked for by itself; zero: not yet planned
+	calls   chan Call
+
+	recorder recorder
 }
 
 // job is work for the goroutine of Run. run's error ends the session.
@@ -81,7 +91,8 @@ func New(c Config) *Driver {
 		cfg: c, log: c.Log.With("comp", "modem", "net", c.Name),
 		jobs: make(chan job), wake: make(chan struct{}, 1),
 		inbox: make(chan Stored), late: make(chan Late, 16), changed: make(chan struct{}, 1),
-		probes: make(chan chan struct{}), base: time.Now(),
+		probes: make(chan chan struct{}), base: time.Now(), mute: map[string]int{}, others: map[string]bool{},
+		ladder: ladder{power: len(c.Power) > 0}, calls: make(chan Call, 32),
 		slots: map[slot]*offered{}, pushed: map[uint64]*offered{}, kept: map[slot]string{},
 	}
 	d.status = Status{Name: c.Name, Device: c.Device, State: Absent, Since: time.Now(),
@@ -99,7 +110,7 @@ func (t Timeouts) withDefaults() Timeouts {
 		{&t.Poll, 60 * time.Second}, {&t.Reopen, time.Second},
 		{&t.Quiet, 300 * time.Millisecond}, {&t.Listen, 10 * time.Second},
 		{&t.Radio, 5 * time.Second}, {&t.Reset, time.Minute},
-		{&t.Patience, 10 * time.Minute}, {&t.Recovery, time.Minute},
+		{&t.Patience, 10 * time.Minute}, {&t.Recovery, time.Minute}, {&t.Dialogue, 120 * time.Second},
 	} {
 		if *f.v <= 0 {
 			*f.v = f.d
@@ -123,10 +134,17 @@ func (d *Driver) Run(ctx context.Context) error {
 		d.mu.Lock()
 		d.gone = nil
 		d.mu.Unlock()
+		d.hangTalk(ErrDown)
 		close(gone)
 		d.setState(Absent, "The modem driver is stopped.")
 	}()
 
+	if d.cfg.Memory != nil {
+		if dev, ok := d.cfg.Memory.Recall(); ok {
+			d.home = dev
+		}
+	}
+	defer d.cfg.Claims.drop(d.cfg.Name)
 	pause := d.cfg.Timeouts.Reopen
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -135,8 +153,11 @@ func (d *Driver) Run(ctx context.Context) error {
 			return nil
 		}
 		d.report(err)
+		if errors.Is(err, errPower) || d.missing(err) {
+			d.cyclePower(ctx)
+		}
 		switch {
-		case errors.Is(err, port.ErrAbsent), errors.Is(err, errLost), errors.Is(err, errNoSync), time.Since(began) > time.Minute:
+		case errors.Is(err, port.ErrAbsent), errors.Is(err, errLost), errors.Is(err, errNoSync), errors.Is(err, errOther), time.Since(began) > time.Minute:
 			// Looking for a device costs nothing: it is back soon after it is plugged in.
 			pause = d.cfg.Timeouts.Reopen
 		}
@@ -150,7 +171,8 @@ func (d *Driver) Run(ctx context.Context) error {
 func (d *Driver) report(err error) {
 	d.away = d.away || errors.Is(err, errLost) || errors.Is(err, port.ErrAbsent)
 	state, text := explain(d.cfg, d.Status().Device, err)
-	d.update(func(s *Status) { s.RSSI, s.Operator, s.Registration, s.Technology = 0, "", "", "" })
+	d.update(func(s *Status) { s.RSSI, s.Operator, s.Registration, s.Technology, s.Clock = 0, "", "", "", nil })
+	d.hangTalk(ErrDown)
 	d.setState(state, text)
 	if s := err.Error(); s != d.lastErr {
 		d.lastErr = s
@@ -180,6 +202,30 @@ func (d *Driver) without(ctx context.Context, pause time.Duration) {
 	}
 }
 
+// missing tells whether the device that was used is gone for so long that its
+// power is switched off and on, if there is a command for that.
+func (d *Driver) missing(err error) bool {
+	l, now := &d.ladder, time.Now()
+	if !errors.Is(err, port.ErrAbsent) || !l.power || d.Status().IMEI == "" {
+		l.missing = time.Time{}
+		return false
+	}
+	if l.missing.IsZero() {
+		l.missing = now
+	}
+	if now.Sub(l.missing) < d.cfg.Timeouts.Patience || now.Before(l.pause) {
+		return false
+	}
+	l.tries = max(l.tries, radioTries+resetTries)
+	if !l.mayReset(now) {
+		l.pause = now.Add(30 * d.cfg.Timeouts.Recovery)
+		return false
+	}
+	l.tried(now, d.cfg.Timeouts.Recovery)
+	d.stepped(StepPower, "the device is gone")
+	return true
+}
+
 // session opens the port, runs the modem on it and returns why that ended.
 func (d *Driver) session(ctx context.Context) (err error) {
 	d.setBusy(time.Now().Add(30 * time.Second))
@@ -191,6 +237,7 @@ func (d *Driver) session(ctx context.Context) (err error) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() { defer close(ended); s.e.pump(done) }() // ends with the port; awaited below
 	defer func() {
+		d.cfg.Claims.release(d.cfg.Name)
 		close(done)
 		if cerr := p.Close(); cerr != nil && err == nil {
 			err = cerr
@@ -271,6 +318,7 @@ func (d *Driver) setState(st State, text string) {
 	if !changed {
 		return
 	}
+	d.happened(string(st) + ": " + text)
 	d.log.Info("modem state", "state", string(st), "text", text)
 	select {
 	case d.changed <- struct{}{}:

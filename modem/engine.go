@@ -33,6 +33,12 @@ type command struct {
 	limit time.Duration // never restarted by arriving lines
 }
 
+// name is the command without its parameters, which may be secret.
+func (c command) name() string {
+	name, _, _ := strings.Cut(c.line, "=")
+	return name
+}
+
 // result is the answer to a command.
 type result struct {
 	lines []string // information lines; with command.pdu header and PDU alternate, "" for a missing PDU
@@ -82,6 +88,9 @@ type engine struct {
 	push     *header // a pushed TPDU's first line was seen
 	pushText string
 	pushAt   time.Time
+	half     string // a +CUSD whose text goes on in the next line
+	halfAt   time.Time
+	ringing  time.Time // a call rang last
 	pending  *lateSend
 	stray    time.Time // a foreign +CMGS was seen: until then a final result is its, not ours
 	echoOff  bool      // the modem no longer echoes
@@ -217,7 +226,10 @@ func (e *engine) collect(ctx context.Context, c command, deadline time.Time) (re
 			echo = true
 			continue
 		}
-		if f, ok := parseFinal(t.text); ok {
+		if e.goesOn(t.text) {
+			continue
+		}
+		if f, ok := e.finalOf(t.text); ok {
 			if e.isStray(t.text) {
 				continue
 			}
@@ -346,12 +358,48 @@ func (e *engine) unsolicited(line string) {
 		e.heard++
 	}
 	switch k {
+	case kindRing, kindCaller:
+		e.ringing = time.Now()
+		e.enqueue(urc{text: line})
+	case kindUSSD:
+		if strings.Count(line, `"`)%2 == 1 {
+			e.half, e.halfAt = line, time.Now()
+			return
+		}
+		e.enqueue(urc{text: line})
 	case kindNoise:
 	case kindUnknown:
 		e.log.Debug("modem: unknown line", "line", line)
 	default:
 		e.enqueue(urc{text: line})
 	}
+}
+
+// finalOf is parseFinal, but that NO CARRIER belongs to a call that rings.
+func (e *engine) finalOf(line string) (final, bool) {
+	if !e.ringing.IsZero() && time.Since(e.ringing) < callOver && urcKind(line) == kindCallEnd {
+		return final{}, false
+	}
+	return parseFinal(line)
+}
+
+// goesOn adds a line to an unfinished +CUSD, whose text may hold line ends
+// (TS 27.007 §7.15); a line that is something else ends it.
+func (e *engine) goesOn(line string) bool {
+	if e.half == "" {
+		return false
+	}
+	if time.Since(e.halfAt) > pushLimit || len(e.half) > 2048 || urcKind(line) != kindUnknown {
+		e.enqueue(urc{text: e.half + `"`})
+		e.half = ""
+		return false
+	}
+	e.half += "\n" + line
+	if strings.Count(e.half, `"`)%2 == 0 {
+		e.enqueue(urc{text: e.half})
+		e.half = ""
+	}
+	return true
 }
 
 // foreignCMGS handles a +CMGS outside of the send it answers.
@@ -370,10 +418,10 @@ func (e *engine) foreignCMGS(mr byte) {
 
 // file puts a token that came while no command runs into its place.
 func (e *engine) file(t token) {
-	if t.prompt {
+	if t.prompt || e.goesOn(t.text) {
 		return
 	}
-	if _, ok := parseFinal(t.text); ok {
+	if _, ok := e.finalOf(t.text); ok {
 		if !e.isStray(t.text) {
 			e.log.Debug("modem: final result of no command", "line", t.text)
 		}

@@ -11,6 +11,9 @@ var (
 	errNoSync  = errors.New("answers no longer match commands")
 	errNoPDU   = errors.New("PDU mode is refused")
 	errReset   = errors.New("the modem has restarted")
+	errPower   = errors.New("the power of the modem is switched off and on")
+	errOther   = errors.New("another modem than the one that was used before")
+	errForeign = errors.New("the serial devices do not answer AT commands")
 )
 
 // ErrDown is wrapped by errors that mean: there is no modem to talk to now.

@@ -32,6 +32,20 @@ type Config struct {
 	Trace func(dir byte, line string)
 	// System is where devices are looked for; the zero value is this machine.
 	System port.System
+	// Memory keeps which device the modem was, for device "auto"; nil forgets it at the end.
+	Memory Memory
+	// Claims keeps several drivers with device "auto" from taking the same modem by two of
+	// its ports; drivers of one process share it. nil: there is no other driver.
+	Claims *Claims
+	// Roaming is where the modem may be used; "" means RoamAnywhere.
+	Roaming Roaming
+	// HangUp refuses calls at once; else they ring until the caller gives up. Both are told by Calls.
+	HangUp bool
+	// Power is a command and its arguments that switches the modem off and on, the last step of
+	// recovery; nil for none. See power.go for what it is given.
+	Power []string
+	// Credit says how the balance of the SIM is asked for; nil: not at all.
+	Credit *Credit
 	// Timeouts of TS-level commands; zero fields take the reference's values (tests shorten them).
 	Timeouts Timeouts
 }
@@ -53,7 +67,18 @@ type Timeouts struct {
 	Reset    time.Duration // for the port to vanish after a restart of the modem, 60 s
 	Patience time.Duration // without registration, before something is done about it, 10 min
 	Recovery time.Duration // first pause after all steps were tried in vain, 1 min (then 5 and 30 times as long)
+	Dialogue time.Duration // for the network's answer to a USSD code, 120 s
 }
+
+// Roaming is a policy: in which networks the modem may send.
+type Roaming string
+
+// Policies of roaming. What is received costs nothing and is taken in anyway.
+const (
+	RoamAnywhere Roaming = "allow"
+	RoamCountry  Roaming = "country" // only in the country of the SIM
+	RoamNowhere  Roaming = "refuse"
+)
 
 // PINGuard journals attempts. Attempt returns an error when this pair was tried before without success.
 type PINGuard interface {
@@ -96,6 +121,78 @@ type Status struct {
 	StorageUsed  int       `json:"storage_used"`
 	StorageSize  int       `json:"storage_size"`
 	Since        time.Time `json:"since"`
+
+	Family   string    `json:"family,omitempty"`      // entry of the quirks table, "" for none
+	Number   string    `json:"number,omitempty"`      // own number, when the SIM knows it (+CNUM)
+	Stable   string    `json:"stable_name,omitempty"` // link in /dev/serial/by-id
+	USBPath  string    `json:"usb_path,omitempty"`    // bus and ports, e.g. 1-1.2
+	Notes    []string  `json:"notes,omitempty"`       // sentences about what is not as it should be although the modem works
+	Recovery *Recovery `json:"recovery,omitempty"`    // nil while all is well
+	Credit   *Balance  `json:"credit,omitempty"`      // as asked for last
+	Clock    *Clock    `json:"clock,omitempty"`       // what the network says the time is
+}
+
+// Step is a rung of recovery.
+type Step string
+
+// Steps of recovery, gentle ones first.
+const (
+	StepResync  Step = "resync"  // answers are matched with commands again
+	StepReopen  Step = "reopen"  // the port is closed and opened
+	StepRadio   Step = "radio"   // radio off and on
+	StepRestart Step = "restart" // of the modem, by a command
+	StepPower   Step = "power"   // off and on, by Config.Power
+)
+
+// Recovery is what is being done about a modem that does not work.
+type Recovery struct {
+	Step  Step      `json:"step"` // tried last
+	Why   string    `json:"why"`
+	At    time.Time `json:"at"`            // of that step
+	Tries int       `json:"tries"`         // steps since the modem last worked
+	Next  time.Time `json:"next,omitzero"` // no step before
+	Hard  int       `json:"hard_today"`    // restarts and power cycles of the last 24 hours, of at most HardPerDay
+}
+
+// HardPerDay bounds restarts and power cycles.
+const HardPerDay = 6
+
+// Clock compares the time of the network with that of the box.
+type Clock struct {
+	Network time.Time     `json:"network"`
+	Read    time.Time     `json:"read"`    // when, by the clock of the box
+	Offset  time.Duration `json:"offset"`  // of the network against the box, without whole quarters of an hour that a time zone explains
+	Trusted bool          `json:"trusted"` // the network has set the modem's clock
+}
+
+// Call is a call that nobody takes.
+type Call struct {
+	Modem  string
+	From   string    // the caller's number as the network writes it; "" when withheld
+	At     time.Time // first ring
+	Rings  int
+	HungUp bool // doorway has refused it
+}
+
+// Caller is what a Modem offers that tells of calls.
+type Caller interface {
+	Calls() <-chan Call
+}
+
+// Memory keeps which device a modem was, across restarts.
+type Memory interface {
+	Recall() (Device, bool)
+	Remember(Device) error
+}
+
+// Device is how a modem is known again.
+type Device struct {
+	IMEI      string `json:"imei"`
+	USBPath   string `json:"usb_path,omitempty"`
+	Interface int    `json:"interface"` // -1 unknown
+	VID       string `json:"vid,omitempty"`
+	PID       string `json:"pid,omitempty"`
+	Stable    string `json:"stable_name,omitempty"`
 }
 
 // Stored is a TPDU found in the modem's storage or pushed by it. The receiver
@@ -178,4 +275,7 @@ type Modem interface {
 	Probe(ctx context.Context) error // for the watchdog: nil when the loop answers, also without a device
 }
 
-var _ Modem = (*Driver)(nil)
+var (
+	_ Modem  = (*Driver)(nil)
+	_ Caller = (*Driver)(nil)
+)

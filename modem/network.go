@@ -36,9 +36,14 @@ func (s *session) checkNetwork(ctx context.Context) (State, string, error) {
 	s.d.update(func(st *Status) { st.Registration = best.String() })
 	l := &s.d.ladder
 	switch {
+	case best.roams() && !s.mayRoam():
+		s.idleSince = time.Time{}
+		l.searching = time.Time{}
+		return Denied, fmt.Sprintf(textRoaming, orUnknown(s.d.Status().Operator), s.d.cfg.Roaming, s.d.cfg.Name), nil
 	case best.usable(), !known: // a modem that does not tell is tried
 		if !l.searching.IsZero() {
 			l.works()
+			s.d.recovered()
 		}
 		s.idleSince = time.Time{}
 		return Ready, s.d.readyText(), nil
@@ -57,11 +62,37 @@ func (s *session) checkNetwork(ctx context.Context) (State, string, error) {
 	if now.Sub(l.searching) >= s.t.Patience {
 		l.trouble("no network is found")
 	}
+	if best.stat == 0 && s.q.wake && s.noSIM {
+		// COMPAT(SIMCom, Telit): a SIM put in later is used after the radio was off.
+		s.noSIM = false
+		s.d.log.Info("modem: the radio is switched off and on for the new SIM")
+		return Searching, textSearching, s.cycleRadio(ctx)
+	}
 	if best.stat != 0 {
 		s.idleSince = time.Time{}
 		return Searching, textSearching, nil
 	}
 	return Searching, textOff, s.search(ctx, now)
+}
+
+// mayRoam tells whether the policy allows to send in the network of now. The
+// country of SIM and network are the first three digits of their numbers (ITU-T E.212).
+func (s *session) mayRoam() bool {
+	switch s.d.cfg.Roaming {
+	case RoamNowhere:
+		return false
+	case RoamCountry:
+		imsi := s.d.Status().IMSI
+		return len(imsi) >= 3 && len(s.plmn) >= 3 && imsi[:3] == s.plmn[:3]
+	}
+	return true
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "another provider"
+	}
+	return s
 }
 
 // search tells a modem that has not been looking for a network for a while to
@@ -114,9 +145,31 @@ func (s *session) signal(ctx context.Context, reg registration) error {
 		if act < 0 {
 			act = reg.act
 		}
+		if reg.roams() && s.d.cfg.Roaming == RoamCountry {
+			if err := s.network(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	s.d.update(func(st *Status) { st.RSSI, st.Operator, st.Technology = dbm, operator, technology(act) })
 	return nil
+}
+
+// network reads the number of the network (TS 27.007 §7.3, format 2).
+func (s *session) network(ctx context.Context) error {
+	ok, err := s.set(ctx, "AT+COPS=3,2", 0)
+	if err != nil || !ok {
+		s.plmn = ""
+		return err
+	}
+	r, err := s.ask(ctx, command{line: "AT+COPS?", info: "+COPS"})
+	if err != nil {
+		return err
+	}
+	n, _ := parseCOPS(r.first())
+	s.plmn = digits(n)
+	_, err = s.set(ctx, "AT+COPS=3,0", 0)
+	return err
 }
 
 // technology names an access technology (TS 27.007 §7.3, <AcT>).

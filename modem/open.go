@@ -2,8 +2,8 @@ package modem
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"doorway/modem/port"
@@ -23,31 +23,14 @@ func (d *Driver) open(ctx context.Context) (*port.Port, error) {
 			return nil, err
 		}
 	}
+	if cands, err = d.worthAsking(cands); err != nil {
+		return nil, err
+	}
 	p, err := d.openFirst(ctx, d.preferred(cands))
 	if err == nil {
 		d.away = false
 	}
 	return p, err
-}
-
-// preferred puts the port used last first, then the others of its device: the
-// number of a tty changes when a stick is plugged in again, its place does not.
-func (d *Driver) preferred(cands []port.Candidate) []port.Candidate {
-	if d.last.USBPath == "" {
-		return cands
-	}
-	rank := func(c port.Candidate) int {
-		switch {
-		case c.USBPath != d.last.USBPath:
-			return 2
-		case c.Interface != d.last.Interface:
-			return 1
-		}
-		return 0
-	}
-	out := slices.Clone(cands)
-	slices.SortStableFunc(out, func(a, b port.Candidate) int { return rank(a) - rank(b) })
-	return out
 }
 
 // trial is a port that is being tried.
@@ -59,54 +42,111 @@ type trial struct {
 	ended chan struct{}
 }
 
+// openFirst opens the best port of the first device that answers AT. When the
+// modem that was used before is known and there are several devices, it is
+// looked for first.
 func (d *Driver) openFirst(ctx context.Context, cands []port.Candidate) (*port.Port, error) {
-	first := fmt.Errorf("find modem %s: %w", d.cfg.Device, port.ErrAbsent)
 	if len(cands) == 1 {
-		p, err := d.openPort(cands[0])
+		c := cands[0]
+		if !d.cfg.Claims.take(d.cfg.System, c.USBPath, d.cfg.Name) {
+			return nil, fmt.Errorf("find modem %s: %w", d.cfg.Device, port.ErrAbsent)
+		}
+		p, err := d.openPort(c)
 		if err == nil {
-			d.chose(cands[0])
+			d.chose(c)
 		}
 		return p, err
 	}
+	groups := d.devices(cands)
+	if d.cfg.Device == "auto" && len(groups) > 1 && d.home.IMEI != "" {
+		p, taken, err := d.openOne(ctx, groups, d.home.IMEI)
+		if err == nil || ctx.Err() != nil {
+			return p, err
+		}
+		if d.sought++; taken && d.sought < patientAsks {
+			return nil, errOther // another driver looks at the rest just now
+		}
+	}
+	p, _, err := d.openOne(ctx, groups, "")
+	return p, err
+}
+
+// devices puts the candidates of each device together. The port that was good
+// before is good alone.
+func (d *Driver) devices(cands []port.Candidate) [][]port.Candidate {
+	var out [][]port.Candidate
 	for i := 0; i < len(cands); {
 		n := 1
-		if i > 0 || !d.isLast(cands[0]) { // the one that was good before is good alone
+		if i > 0 || !d.isLast(cands[0]) {
 			for i+n < len(cands) && cands[i].USBPath != "" && cands[i+n].USBPath == cands[i].USBPath {
 				n++
 			}
 		}
-		p, err := d.openBest(ctx, cands[i:i+n])
-		switch {
-		case err == nil:
-			return p, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case i == 0:
-			first = err
-		}
+		out = append(out, cands[i:i+n])
 		i += n
 	}
-	return nil, first
+	return out
 }
 
+// openOne opens the first device that answers AT and is the modem with this
+// IMEI; with "" any will do. taken tells that other drivers hold some.
+func (d *Driver) openOne(ctx context.Context, groups [][]port.Candidate, imei string) (p *port.Port, taken bool, err error) {
+	first := fmt.Errorf("find modem %s: %w", d.cfg.Device, port.ErrAbsent)
+	for i, g := range groups {
+		if !d.cfg.Claims.take(d.cfg.System, g[0].USBPath, d.cfg.Name) {
+			taken = true
+			continue
+		}
+		p, err := d.openBest(ctx, g, imei)
+		if err == nil {
+			d.sought = 0
+			return p, taken, nil
+		}
+		d.cfg.Claims.drop(d.cfg.Name)
+		var busy *port.BusyError
+		switch {
+		case ctx.Err() != nil:
+			return nil, taken, ctx.Err()
+		case errors.Is(err, errOther):
+			d.others[deviceKey(g[0])] = true
+		case errors.As(err, &busy):
+			taken = true
+		case imei == "" && (errors.Is(err, errSilent) || errors.Is(err, errNoSync)):
+			d.unanswered(g[0])
+		}
+		if i == 0 {
+			first = err
+		}
+	}
+	return nil, taken, first
+}
+
+// isLast tells whether this port was used last, in an earlier life if need be.
 func (d *Driver) isLast(c port.Candidate) bool {
-	return c.USBPath != "" && c.USBPath == d.last.USBPath && c.Interface == d.last.Interface
+	if c.USBPath == "" || d.others[deviceKey(c)] {
+		return false
+	}
+	if d.last.USBPath == "" {
+		h := d.home
+		return c.USBPath == h.USBPath && c.Interface == h.Interface && c.VID == h.VID && c.PID == h.PID
+	}
+	return c.USBPath == d.last.USBPath && c.Interface == d.last.Interface
 }
 
 func (d *Driver) openPort(c port.Candidate) (*port.Port, error) {
 	return port.Open(port.Config{Path: c.Path, Baud: d.cfg.Baud, LockDir: d.cfg.LockDir,
-		WriteLimit: d.cfg.Timeouts.Write, Trace: d.cfg.Trace})
+		WriteLimit: d.cfg.Timeouts.Write, Trace: d.trace})
 }
 
 func (d *Driver) chose(c port.Candidate) {
 	d.last = c
-	d.update(func(s *Status) { s.Device = c.Path })
+	d.update(func(s *Status) { s.Device, s.Stable, s.USBPath = c.Path, c.Stable, c.USBPath })
 }
 
 // openBest tries the ports of one device. Of those that answer AT it takes the
 // one on which the modem speaks by itself: sticks announce messages on one
 // port only. Without such a one it is the first.
-func (d *Driver) openBest(ctx context.Context, cands []port.Candidate) (*port.Port, error) {
+func (d *Driver) openBest(ctx context.Context, cands []port.Candidate, imei string) (*port.Port, error) {
 	var first error
 	var good []*trial
 	for _, c := range cands {
@@ -121,7 +161,9 @@ func (d *Driver) openBest(ctx context.Context, cands []port.Candidate) (*port.Po
 		}
 	}
 	best := 0
-	if len(good) > 1 {
+	if len(good) > 0 && imei != "" && good[0].isOther(ctx, d.cfg.Timeouts.Command, imei) {
+		best, first = -1, errOther
+	} else if len(good) > 1 {
 		best = d.mostTalkative(ctx, good)
 	}
 	var p *port.Port

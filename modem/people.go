@@ -35,6 +35,12 @@ func explain(c Config, device string, err error) (State, string) {
 		return Unreachable, fmt.Sprintf("The port %s may not be opened: add the user of doorway to the group dialout and start doorway again.", c.Device)
 	case errors.Is(err, port.ErrNotTerminal):
 		return Unreachable, fmt.Sprintf("%s is not a serial port: set device of modem %s to the modem's port, e.g. one in /dev/serial/by-id, or to auto.", c.Device, c.Name)
+	case errors.Is(err, errForeign):
+		return Absent, fmt.Sprintf("No modem is plugged in: what is there does not answer AT commands (%s) and is left alone until it is plugged in again; plug a modem in or set device of modem %s.", device, c.Name)
+	case errors.Is(err, errOther):
+		return Absent, fmt.Sprintf("The modem that %s used before is looked for among those that are plugged in; messages wait.", c.Name)
+	case errors.Is(err, errPower):
+		return Starting, textPowerCycle
 	case errors.Is(err, port.ErrAbsent), errors.Is(err, errLost):
 		if c.Device == "auto" {
 			return Absent, "No modem is plugged in: plug one in or set device of modem " + c.Name + "; messages wait until then."
@@ -58,6 +64,11 @@ const (
 	textReady       = "The modem is ready"
 	textRadio       = "The modem does not work as it should: its radio is switched off and on; messages wait."
 	textReset       = "The modem does not work as it should and is being restarted: this takes up to a minute; messages wait."
+	textPowerCycle  = "The modem does not work as it should: its power is switched off and on; this takes up to two minutes; messages wait."
+	textPowerFails  = "The command in power_command of modem %s does not work (%v): run it by hand as the user of doorway and correct it."
+	textClock       = "The clock of this box says %s, the mobile network says %s: have it set by a time server (timedatectl set-ntp true)."
+	textRoaming     = "The modem is in the network of %s, which is not the SIM card's own, and roaming = \"%s\" forbids to send there: change roaming of modem %s, or wait until its own network is found; texts still come in."
+	textPower       = "The modem says that its supply is too weak: use a supply of at least 2 A, or a USB hub with its own supply; until then it may restart while sending."
 	textKept        = "The modem is ready, but cannot delete messages from its storage (%s place %d: %s): when that is full, nothing more arrives; delete them in a phone or use another SIM."
 	textSIMMissing  = "The modem has no SIM card, or cannot read it: switch the modem off, insert the SIM, switch it on again."
 	textSIMBusy     = "The SIM card is still starting: this takes up to a minute."

@@ -30,6 +30,7 @@ func (d *Driver) Send(ctx context.Context, tpdu []byte, onAir func() error) (byt
 		var e *SendError
 		if sendErr == nil || errors.As(sendErr, &e) {
 			d.ladder.sent(e)
+			d.recovered()
 		}
 		return fatal
 	})
@@ -156,10 +157,10 @@ func (a *attempt) prompt(run, ctx context.Context) (done bool, sendErr, fatal er
 		case t.prompt:
 			return false, nil, nil
 		}
-		if e.isEcho(t.text, a.line) {
+		if e.isEcho(t.text, a.line) || e.goesOn(t.text) {
 			continue
 		}
-		f, ok := parseFinal(t.text)
+		f, ok := e.finalOf(t.text)
 		switch {
 		case !ok:
 			e.unsolicited(t.text)
@@ -199,7 +200,7 @@ func (a *attempt) gaveUp() (final, bool) {
 	for len(e.queue) > 0 {
 		t := e.queue[0]
 		e.queue = e.queue[1:]
-		if f, ok := parseFinal(t.text); ok && !e.isStray(t.text) {
+		if f, ok := e.finalOf(t.text); ok && !e.isStray(t.text) {
 			if f.ok() {
 				f.kind = finalOther
 			}
@@ -230,7 +231,7 @@ func (a *attempt) answer(run context.Context) (sendErr, fatal error) {
 	defer stop()
 	old := e.pending
 	e.pending = nil
-	deadline := a.wrote.Add(a.s.t.Send)
+	deadline := a.wrote.Add(a.s.q.sendLimit(a.s.t.Send))
 	e.busy(deadline)
 	for {
 		t, err := e.next(ctx, deadline)
@@ -252,7 +253,10 @@ func (a *attempt) answer(run context.Context) (sendErr, fatal error) {
 			deadline = minTime(deadline, time.Now().Add(a.s.t.Command))
 			continue
 		}
-		if f, ok := parseFinal(t.text); ok {
+		if e.goesOn(t.text) {
+			continue
+		}
+		if f, ok := e.finalOf(t.text); ok {
 			switch {
 			case a.mr >= 0:
 				return nil, nil
@@ -263,7 +267,7 @@ func (a *attempt) answer(run context.Context) (sendErr, fatal error) {
 			return a.refused(f), nil
 		}
 		if urcKind(t.text) == kindBoot {
-			a.s.restart = true
+			a.s.hasBooted()
 			return a.fail(ClassAmbiguous, t.text, errReset), nil
 		}
 		e.unsolicited(t.text)

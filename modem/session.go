@@ -14,14 +14,19 @@ type session struct {
 	e *engine
 	t Timeouts
 
-	simKnown bool // IMSI and ICCID were read
-	setUp    bool // SMS settings were made
-	smsReady bool // the modem said so
-	waits    int  // checks since the SIM is ready and SMS is not
-	noSMSC   bool // CSCA is empty
-	cmms     bool // +CMMS is known
-	ack      bool // CSMS=1: pushed TPDUs want +CNMA
-	noList   bool // +CMGL does not work here
+	q quirks // of the modem's family
+
+	booted   bool   // it has restarted, and has not said yet that SMS works
+	noSIM    bool   // a SIM was missing since the start
+	simKnown bool   // IMSI and ICCID were read
+	setUp    bool   // SMS settings were made
+	smsReady bool   // the modem said so
+	waits    int    // checks since the SIM is ready and SMS is not
+	plmn     string // number of the network, read where the policy of roaming needs it
+	noSMSC   bool   // CSCA is empty
+	cmms     bool   // +CMMS is known
+	ack      bool   // CSMS=1: pushed TPDUs want +CNMA
+	noList   bool   // +CMGL does not work here
 
 	cnmi    []string // the setting of +CNMI that was accepted; nil for none
 	offered []string // memories that +CPMS knows
@@ -47,7 +52,11 @@ type session struct {
 	idleSince time.Time // since when the modem says that it looks for no network
 	busySince time.Time // since when the SIM is busy
 
-	burst      int // parts still to come
+	ring       *ring // a call that rings
+	clockSet   bool  // the network sets the modem's clock
+	clockDue   bool  // it is to be read
+	ussdForm   int   // that worked last
+	burst      int   // parts still to come
 	burstID    uint64
 	burstUntil time.Time
 }
@@ -61,6 +70,7 @@ func newSession(d *Driver, p io.ReadWriteCloser) *session {
 func (s *session) run(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
 		if errors.Is(err, errSilent) || errors.Is(err, errNoSync) {
+			s.d.unanswered(s.d.last)
 			if lerr := s.unheard(ctx); lerr != nil {
 				return lerr
 			}
@@ -68,6 +78,10 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	s.d.ladder.silent = 0
+	if s.d.ladder.tries == 0 { // putting answers in step, or opening the port anew, was enough
+		s.d.ladder.last = Recovery{}
+		s.d.recovered()
+	}
 	for {
 		more, err := s.chores(ctx)
 		if err != nil {
@@ -94,6 +108,7 @@ func (s *session) ask(ctx context.Context, c command) (result, error) {
 		if err != errTimeout {
 			return r, err
 		}
+		s.d.stepped(StepResync, c.name()+" got no answer")
 		if err := s.e.resync(ctx); err != nil {
 			return r, err
 		}
@@ -131,6 +146,10 @@ func (s *session) chores(ctx context.Context) (more bool, err error) {
 	case s.unstep:
 		s.unstep = false
 		return true, s.e.resync(ctx)
+	case s.ring != nil && s.callDue(now):
+		return true, s.callStep(ctx, now)
+	case s.d.talk != nil && s.d.talk.due(now):
+		return true, s.endTalk(ctx)
 	case s.restart:
 		return true, s.start(ctx)
 	case s.d.ladder.due != "" && !now.Before(s.d.ladder.pause):
@@ -143,6 +162,10 @@ func (s *session) chores(ctx context.Context) (more bool, err error) {
 		return true, s.drain(ctx)
 	case s.isReady() && !now.Before(s.nextPoll):
 		return true, s.poll(ctx)
+	case s.isReady() && s.clockDue:
+		return true, s.readClock(ctx)
+	case s.isReady() && s.d.creditDue(now):
+		return true, s.askCredit(ctx)
 	}
 	return false, nil
 }
@@ -176,9 +199,18 @@ func (s *session) handle(u urc) {
 			s.simKnown = false
 		}
 	case kindSMSReady:
-		s.smsReady, s.checkDue = true, !s.setUp
+		s.smsReady, s.booted, s.checkDue = true, false, !s.setUp
 	case kindBoot:
-		s.restart = true
+		s.hasBooted()
+	case kindRing, kindCaller, kindCallEnd:
+		s.rang(u.text)
+	case kindUSSD:
+		s.d.heardTalk(u.text)
+	case kindTime:
+		s.clockSet, s.clockDue = true, true
+	case kindPower:
+		s.d.note(notePower, textPower)
+		s.d.log.Warn("modem says that its supply is too weak", "line", u.text)
 	case kindFull:
 		s.drainDue = true
 	}
@@ -199,6 +231,12 @@ func (s *session) idle(ctx context.Context, due bool) error {
 		wait = time.Until(s.nextLook)
 	case s.checkDue:
 		wait = min(wait, time.Until(s.nextCheck))
+	}
+	if s.ring != nil {
+		wait = min(wait, time.Until(s.ring.over))
+	}
+	if s.d.talk != nil {
+		wait = min(wait, time.Until(s.d.talk.until))
 	}
 	if s.restart {
 		jobs = nil // settings come first
@@ -229,6 +267,9 @@ func (s *session) idle(ctx context.Context, due bool) error {
 	return nil
 }
 
+// hasBooted notes that the modem has restarted.
+func (s *session) hasBooted() { s.restart, s.booted, s.smsReady = true, true, false }
+
 func (s *session) isReady() bool { return s.setUp && s.d.Status().State == Ready }
 
 // poll is the look at a quiet modem: does it answer, is it still registered,
@@ -237,6 +278,11 @@ func (s *session) poll(ctx context.Context) error {
 	s.nextPoll = time.Now().Add(s.t.Poll / 2)
 	if s.polls++; s.polls%2 == 0 {
 		s.drainDue = true
+	}
+	s.clockDue = s.clockDue || s.polls%20 == 0
+	if l := &s.d.ladder; l.last.Step != "" && time.Since(l.last.At) > s.t.Patience {
+		l.last = Recovery{} // it has answered ever since; the rungs are not forgotten
+		s.d.recovered()
 	}
 	return s.advance(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ func (s *session) checkSIM(ctx context.Context) (bool, error) {
 	case strings.HasPrefix(state, "PH-"):
 		s.d.setState(SIMLocked, fmt.Sprintf(textPersonal, state))
 	case strings.Contains(state, "NOT INSERTED"), strings.Contains(state, "NOT READY"):
+		s.noSIM = true
 		s.d.setState(SIMMissing, textSIMMissing)
 	default:
 		s.simBusy()
@@ -60,7 +62,7 @@ func (s *session) noCPIN(ctx context.Context, f final) (bool, error) {
 	}
 	switch code {
 	case 10, 13, 15:
-		s.simKnown = false
+		s.simKnown, s.noSIM = false, true
 		s.d.setState(SIMMissing, textSIMMissing)
 		return false, nil
 	case 11:
@@ -71,7 +73,7 @@ func (s *session) noCPIN(ctx context.Context, f final) (bool, error) {
 	case 5, 6, 7:
 		s.d.setState(SIMLocked, fmt.Sprintf(textPersonal, "PH-SIM"))
 		return false, nil
-	case 14:
+	case 2, 14, 515: // 515: COMPAT(Sierra, Wavecom), initialising
 		s.simBusy()
 		return false, nil
 	}
@@ -107,18 +109,24 @@ func (s *session) simReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	number, err := s.ownNumber(ctx)
+	if err != nil {
+		return err
+	}
 	s.simKnown = true
-	s.d.update(func(st *Status) { st.IMSI, st.ICCID = imsi, iccid })
+	s.d.update(func(st *Status) { st.IMSI, st.ICCID, st.Number = imsi, iccid, number })
 	return nil
 }
 
 // iccid reads the number on the card by the first command that answers.
 func (s *session) iccid(ctx context.Context) (string, error) {
-	for _, c := range []string{"+CCID", "+ICCID", "^ICCID", "+QCCID", "#CCID"} {
+	cmds := []string{"+CCID", "+ICCID", "^ICCID?", "+QCCID", "#CCID"}
+	if own := s.q.iccid; own != "" {
+		cmds = append([]string{own}, slices.DeleteFunc(cmds, func(c string) bool { return c == own })...)
+	}
+	for _, c := range cmds {
 		line := "AT" + c
-		if c == "^ICCID" {
-			line += "?"
-		}
+		c = strings.TrimSuffix(c, "?")
 		r, err := s.ask(ctx, command{line: line, info: c, bare: true})
 		if err != nil {
 			return "", err
@@ -128,6 +136,37 @@ func (s *session) iccid(ctx context.Context) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// ownNumber reads the number that the SIM knows as its own; many know none (TS 27.007 §7.1).
+func (s *session) ownNumber(ctx context.Context) (string, error) {
+	r, err := s.ask(ctx, command{line: "AT+CNUM", info: "+CNUM"})
+	if err != nil || !r.final.ok() {
+		return "", err
+	}
+	for _, line := range r.lines {
+		if n := parseCNUM(line); n != "" {
+			return n, nil
+		}
+	}
+	return "", nil
+}
+
+// parseCNUM reads "+CNUM: [<alpha>],<number>,<type>…".
+func parseCNUM(line string) string {
+	if !info.HasPrefix(line, "+CNUM") {
+		return ""
+	}
+	f := param(line, "+CNUM")
+	n := field(f, 1)
+	d := strings.TrimPrefix(n, "+")
+	switch {
+	case d == "" || len(d) > 20 || digits(d) != d:
+		return ""
+	case strings.HasPrefix(n, "+"), field(f, 2) == "145":
+		return "+" + d
+	}
+	return d
 }
 
 // digits takes the padding F off a number and refuses anything else.
@@ -236,20 +275,7 @@ func (s *session) mayEnterPIN(ctx context.Context) (text, sim string, err error)
 // pinAttempts asks how many wrong PINs the card still forgives; -1 when the
 // modem does not tell. +CPINR is of TS 27.007 §8.65, the others are vendors' own.
 func (s *session) pinAttempts(ctx context.Context) (int, error) {
-	for _, q := range []struct {
-		line, info string
-		field      int
-	}{
-		{"AT+CPINR", "+CPINR", 1},       // SIM PIN,3,3 on the first of several lines
-		{`AT+QPINC="SC"`, "+QPINC", 1},  // "SC",3,10
-		{"AT+SPIC", "+SPIC", 0},         // 3,10,3,10
-		{"AT+UPINCNT", "+UPINCNT", 0},   // 3,3,10,10
-		{"AT#PCT", "#PCT", 0},           // 3
-		{"AT^SPIC", "^SPIC", 0},         // 3
-		{"AT^CPIN?", "^CPIN", 3},        // SIM PIN,,10,3,10,3
-		{"AT+CPINC?", "+CPINC", 0},      // 3,3,10,10
-		{"AT+ZPINPUK=?", "+ZPINPUK", 0}, // 3,10
-	} {
+	for _, q := range s.q.pinOrder() {
 		r, err := s.ask(ctx, command{line: q.line, info: q.info})
 		if err != nil {
 			return -1, err
@@ -268,4 +294,38 @@ func (s *session) pinAttempts(ctx context.Context) (int, error) {
 		}
 	}
 	return -1, nil
+}
+
+// pinQuery asks for the attempts that are left.
+type pinQuery struct {
+	line, info string
+	field      int
+}
+
+var pinQueries = []pinQuery{
+	{"AT+CPINR", "+CPINR", 1},       // SIM PIN,3,3 on the first of several lines
+	{`AT+QPINC="SC"`, "+QPINC", 1},  // "SC",3,10
+	{"AT+SPIC", "+SPIC", 0},         // 3,10,3,10
+	{"AT+UPINCNT", "+UPINCNT", 0},   // 3,3,10,10
+	{"AT#PCT", "#PCT", 0},           // 3
+	{"AT^SPIC", "^SPIC", 0},         // 3
+	{"AT^CPIN?", "^CPIN", 3},        // SIM PIN,,10,3,10,3
+	{"AT+CPINC?", "+CPINC", 0},      // 3,3,10,10
+	{"AT+ZPINPUK=?", "+ZPINPUK", 0}, // 3,10
+}
+
+// pinOrder puts the family's own question first, and the standard's before the others.
+func (q quirks) pinOrder() []pinQuery {
+	own := func(p pinQuery) bool { return p.info == q.pins }
+	out := slices.Clone(pinQueries)
+	slices.SortStableFunc(out, func(a, b pinQuery) int {
+		switch {
+		case own(a) == own(b):
+			return 0
+		case own(a):
+			return -1
+		}
+		return 1
+	})
+	return out
 }

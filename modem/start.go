@@ -51,6 +51,12 @@ func (s *session) start(ctx context.Context) error {
 	if err := s.identity(ctx); err != nil {
 		return err
 	}
+	s.d.remember()
+	for _, line := range s.q.init {
+		if _, err := s.set(ctx, line, 0); err != nil {
+			return err
+		}
+	}
 	return s.advance(ctx)
 }
 
@@ -123,7 +129,11 @@ func (s *session) identity(ctx context.Context) error {
 	if old != "" && v[3] != "" && old != v[3] {
 		s.d.log.Warn("another modem is at the port", "device", s.d.Status().Device)
 	}
-	s.d.update(func(st *Status) { st.Manufacturer, st.Model, st.Firmware, st.IMEI = v[0], v[1], v[2], v[3] })
+	s.q = quirksOf(v[0], v[1])
+	s.noList = s.noList || s.q.walk
+	s.d.update(func(st *Status) {
+		st.Manufacturer, st.Model, st.Firmware, st.IMEI, st.Family = v[0], v[1], v[2], v[3], s.q.family
+	})
 	return nil
 }
 
@@ -179,7 +189,8 @@ func (s *session) smsIsReady(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if r.final.ok() || s.smsReady || s.waits >= 30 || (r.final.kind != finalCMS && r.final.kind != finalCME) {
+	unsaid := s.booted && s.q.says != "" && s.waits < 15 // it answers before it works
+	if r.final.ok() && !unsaid || s.smsReady || s.waits >= 30 || (!r.final.ok() && r.final.kind != finalCMS && r.final.kind != finalCME) {
 		return true, nil
 	}
 	s.waits++
@@ -303,17 +314,19 @@ func (s *session) indications(ctx context.Context) error {
 	announce := [][]string{{"2", "1", "0", "1", "0"}, {"2", "1", "0", "2", "0"}, {"1", "1", "0", "1", "0"},
 		{"2", "1", "0", "0", "0"}, {"2", "1"}}
 	if s.mem != "" {
-		if ok, err := s.indicate(ctx, announce, offers); ok || err != nil {
+		if ok, err := s.indicate(ctx, append(slices.Clone(s.q.announce), announce...), offers); ok || err != nil {
 			return err
 		}
 	}
 	// It has no storage to announce from, or does not: then messages are pushed,
 	// and with phase 2+ the network keeps them until they are acknowledged.
-	ok, err := s.set(ctx, "AT+CSMS=1", 0)
-	if err != nil {
-		return err
+	if !s.q.noAck {
+		ok, err := s.set(ctx, "AT+CSMS=1", 0)
+		if err != nil {
+			return err
+		}
+		s.ack = s.ack || ok
 	}
-	s.ack = s.ack || ok
 	push := [][]string{{"2", "2", "0", "1", "0"}, {"1", "2", "0", "1", "0"}, {"2", "2", "0", "0", "0"}, {"2", "2"}}
 	if ok, err := s.indicate(ctx, push, offers); ok || err != nil {
 		return err
@@ -409,7 +422,8 @@ func (s *session) extras(ctx context.Context) error {
 		return err
 	}
 	s.cmms = ok
-	for _, line := range []string{"AT+CREG=2", "AT+CEREG=2", "AT+COPS=3,0"} {
+	// Who calls; the modem's clock kept by the network, and told (TS 27.007 §7.6, §8.40, §8.41).
+	for _, line := range []string{"AT+CREG=2", "AT+CEREG=2", "AT+COPS=3,0", "AT+CLIP=1", "AT+CTZR=1", "AT+CTZU=1"} {
 		if ok, err = s.set(ctx, line, 0); err != nil {
 			return err
 		}
@@ -419,5 +433,6 @@ func (s *session) extras(ctx context.Context) error {
 			}
 		}
 	}
+	s.clockSet, s.clockDue = s.clockSet || ok, true
 	return nil
 }

@@ -15,6 +15,12 @@ const (
 	kindBoot          // the modem has started: settings are lost
 	kindSMSReady      // SMS works from now on
 	kindFull          // storage is full
+	kindPower         // the supply is too weak
+	kindRing          // a call rings
+	kindCaller        // and who calls
+	kindCallEnd       // it rings no more
+	kindUSSD          // an answer of the network to a person's code
+	kindTime          // the network has told the time
 )
 
 // prefixes of unsolicited lines; each is followed by a colon, which is part of
@@ -29,9 +35,15 @@ var prefixes = map[string]kind{
 	"^CSNR": kindNoise, "^SRVST": kindNoise, "^STIN": kindNoise, "^NWTIME": kindNoise, "^ANLEVEL": kindNoise,
 	"^CERSSI": kindNoise, "^LTERSRP": kindNoise, "^SBC": kindNoise, "^SCN": kindNoise, "^EARST": kindNoise,
 	"+ZPASR": kindNoise, "+ZDONR": kindNoise, "+UUSIMSTAT": kindNoise, "+UMWI": kindNoise,
-	"+CIEV": kindNoise, "+CLIP": kindNoise, "+CRING": kindNoise, "+CUSD": kindNoise, "+CTZV": kindNoise,
-	"+CTZE": kindNoise, "+CTZDST": kindNoise, "+NITZ": kindNoise, "*PSUTTZ": kindNoise, "*PSNWID": kindNoise,
+	"+CIEV": kindNoise, "+CLIP": kindCaller, "+CRING": kindRing, "+CUSD": kindUSSD, "+CTZV": kindTime,
+	"+CTZE": kindTime, "+CTZEU": kindTime, "+CTZDST": kindNoise, "+NITZ": kindTime, "#NITZ": kindTime, "*PSUTTZ": kindTime, "MISSED_CALL": kindCallEnd, "*PSNWID": kindNoise,
 	"DST": kindNoise, "+CGEV": kindNoise, "+CBM": kindNoise, "+CFUN": kindNoise, "+STIN": kindNoise, "+PACSP": kindNoise,
+	"^NDISSTAT": kindNoise, "^CSSI": kindNoise, "^SIMRESET": kindNoise, "^ORIG": kindNoise, "^CONF": kindNoise, "^CEND": kindCallEnd, "^CARDMODE": kindNoise,
+	"^XLEMA": kindNoise, "^SIS": kindNoise, "^SISR": kindNoise, "^SISW": kindNoise, "^SLCC": kindNoise,
+	"#QSSI": kindNoise, "#PSNT": kindNoise, "#STN": kindNoise, "#SGACT": kindNoise,
+	"+UUPSDA": kindNoise, "+UUPSDD": kindNoise, "+UUCCID": kindNoise, "+UUSTS": kindNoise, "+UUDPDP": kindNoise, "+UUSTSD": kindNoise,
+	"+WIND": kindNoise, "+ZMSRI": kindNoise, "+ZBADSIM": kindNoise, "+ZCFGI": kindNoise, "+ZIND": kindNoise,
+	"+QUSIMSTAT": kindNoise, "+QNETDEVSTATUS": kindNoise, "+NETCLOSE": kindNoise, "+IPCLOSE": kindNoise, "+SMS FULL": kindFull, "SMS FULL": kindFull,
 	"+CSSI": kindNoise, "+CSSU": kindNoise, "+CCWA": kindNoise, "+CSCON": kindNoise, "+QURC": kindNoise,
 }
 
@@ -39,10 +51,11 @@ var prefixes = map[string]kind{
 var words = map[string]kind{
 	"RDY": kindBoot, "MODEM:STARTUP": kindBoot, "^SYSSTART": kindBoot, "+PBREADY": kindNoise,
 	"SMS READY": kindSMSReady, "SMS DONE": kindSMSReady, "+QIND: SMS DONE": kindSMSReady,
-	"CALL READY": kindNoise, "PB DONE": kindNoise, "RING": kindNoise, "POWERED DOWN": kindNoise,
-	"NORMAL POWER DOWN": kindNoise, "UNDER-VOLTAGE WARNNING": kindNoise, "UNDER-VOLTAGE WARNING": kindNoise,
+	"CALL READY": kindNoise, "PB DONE": kindNoise, "RING": kindRing, "POWERED DOWN": kindNoise,
+	"NORMAL POWER DOWN": kindNoise, "UNDER-VOLTAGE WARNNING": kindPower, "UNDER-VOLTAGE WARNING": kindPower,
+	"UNDER-VOLTAGE POWER DOWN": kindPower, "^SBC: UNDERVOLTAGE": kindPower,
 	"^SHUTDOWN": kindNoise, "^SMMEMFULL": kindFull, "+SIM REMOVED": kindSIM, "+SIM INSERTED": kindSIM,
-	"NO CARRIER": kindNoise, "+PBREADY:": kindNoise, "*ATREADY": kindNoise,
+	"NO CARRIER": kindCallEnd, "+PBREADY:": kindNoise, "*ATREADY": kindNoise,
 }
 
 // urcKind tells what an unsolicited line is about.

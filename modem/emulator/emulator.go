@@ -8,7 +8,7 @@
 // that the faults of real modems can be played. Several emulators can share a
 // Network and text each other.
 //
-// Left out: text mode, calls, data, phone book; the SIM has a PIN and a PUK
+// Left out: text mode, calls that are taken, data, phone book; the SIM has a PIN and a PUK
 // and no files. The service centre is kept in memory.
 //
 // Emulator.Run owns all goroutines and ends them; Main is the emulator as a
@@ -116,6 +116,8 @@ type Emulator struct {
 	mr         byte
 	violations []string
 	ack        *awaited
+	calls      int
+	refused    int       // calls that the client has hung up
 	linkUntil  time.Time // until when the radio link is kept
 	setups     int       // times it was set up
 	link       string    // where the port appears; Config.Link at first
@@ -415,7 +417,9 @@ func (e *Emulator) write(raw string) {
 // csms 0|1, cnmi 2,1,0,1,0, cpms ME|SM, flash direct|store (class 0 messages
 // come as +CMT), full LINE (said when a message finds no room; then nothing is
 // announced until there is room again), cdsi NAME (memory that +CDSI names),
-// link PATH (where the port appears when it comes back), reset.
+// link PATH (where the port appears when it comes back), clock DURATION (of the
+// modem's clock against this machine's), plmn NUMBER (of the network), balance
+// TEXT, ussd plain|ucs2|packed (the form of codes), reset.
 func (e *Emulator) Set(name, value string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -445,6 +449,22 @@ func (e *Emulator) apply(s Setting) error {
 		return nil
 	case "smsc":
 		e.smsc = s.Value
+		return nil
+	case "clock":
+		d, err := time.ParseDuration(s.Value)
+		if err != nil {
+			return fmt.Errorf("set clock: %q is not a duration", s.Value)
+		}
+		e.clock = d
+		return nil
+	case "plmn":
+		e.plmn = s.Value
+		return nil
+	case "balance":
+		e.balance = s.Value
+		return nil
+	case "ussd":
+		e.ussdForm = s.Value
 		return nil
 	case "flash":
 		e.flashDirect = s.Value == "direct"

@@ -55,6 +55,10 @@ func lookup(name string) func(*Emulator, command) answer {
 		return func(e *Emulator, c command) answer { return number(c, &e.cmee, 2, "(0-2)") }
 	case "+CLIP":
 		return func(e *Emulator, c command) answer { return number(c, &e.clip, 1, "(0,1)") }
+	case "+CTZR", "+CTZU":
+		return func(e *Emulator, c command) answer { return number(c, &e.ctz, 2, "(0-2)") }
+	case "+CHUP":
+		return func(e *Emulator, c command) answer { e.hangUp(); return ok }
 	case "+CRC":
 		return func(e *Emulator, c command) answer { return number(c, &e.crc, 1, "(0,1)") }
 	}
@@ -77,7 +81,10 @@ func (e *Emulator) execute(c command) answer {
 		return toggle(&e.verbose, n)
 	case "Q":
 		return toggle(&e.quiet, n)
-	case "X", "L", "M", "&D", "&C", "&K", "&S", "&W", "H", "S", "O", "T", "P":
+	case "H":
+		e.hangUp()
+		return ok
+	case "X", "L", "M", "&D", "&C", "&K", "&S", "&W", "S", "O", "T", "P":
 		if c.name == "S" && c.form == read {
 			return info("000")
 		}
@@ -151,7 +158,7 @@ func (e *Emulator) identity(c command) answer {
 	case "+CPAS":
 		return info("+CPAS: 0")
 	case "+CCLK":
-		return info("+CCLK: %q", time.Now().UTC().Format("06/01/02,15:04:05+00"))
+		return info("+CCLK: %q", time.Now().Add(e.clock).UTC().Format("06/01/02,15:04:05+00"))
 	case "+CGATT":
 		if c.form == set {
 			return ok
@@ -267,6 +274,9 @@ func (e *Emulator) cops(c command) answer {
 			return info("+COPS: 0")
 		}
 		if e.copsFormat == 2 {
+			if e.plmn != "" {
+				return info(`+COPS: 0,2,"%s",7`, e.plmn)
+			}
 			return info(`+COPS: 0,2,"%.5s",7`, e.cfg.IMSI)
 		}
 		return info(`+COPS: 0,%d,"%s",7`, e.copsFormat, e.cfg.Operator)
@@ -300,33 +310,6 @@ func (e *Emulator) cscsCommand(c command) answer {
 		return e.cme(50)
 	}
 	return failed
-}
-
-// cusd answers a balance query (3GPP TS 27.007 §7.15).
-func (e *Emulator) cusd(c command) answer {
-	switch c.form {
-	case read:
-		return info("+CUSD: 0")
-	case test:
-		return info("+CUSD: (0-2)")
-	}
-	p := c.params()
-	if len(p) < 2 || p[0] != "1" {
-		return ok
-	}
-	if !e.registered() {
-		return e.cme(30)
-	}
-	text := "Your balance is 12.34 EUR."
-	if p[1] != "*100#" {
-		text = "Unknown code."
-	}
-	e.plan.after(e.net.latency(), func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.write(e.renderInfo(answer{lines: []string{fmt.Sprintf("+CUSD: 0,%q,15", text)}}))
-	})
-	return ok
 }
 
 func b2i(b bool) int {

@@ -18,6 +18,7 @@ type options struct {
 	log        string
 	control    string
 	script     string
+	replay     string
 	parentDies bool
 }
 
@@ -98,6 +99,7 @@ func parseArgs(args []string, stdout io.Writer) (options, error) {
 	fs.StringVar(&o.cfg.PIN, "pin", "", "PIN of the SIM")
 	fs.StringVar(&o.cfg.IMEI, "imei", "", "IMEI of the modem")
 	fs.StringVar(&o.script, "script", "", "`file` of rules, or the name of a ready-made behaviour: "+strings.Join(ScriptNames(), " "))
+	fs.StringVar(&o.replay, "replay", "", "`file` written by doorway modem record: commands are answered as they were then")
 	fs.DurationVar(&o.cfg.Latency, "latency", 0, "time of the network, each way")
 	fs.BoolVar(&o.parentDies, "parent-dies", false, "end when standard input closes")
 	fs.Func("phone", "a phone: `NUMBER[,ANSWER]`; ANSWER is texted back, {text} in it is what was received; may be repeated", func(s string) error {
@@ -122,7 +124,27 @@ func parseArgs(args []string, stdout io.Writer) (options, error) {
 	if o.cfg.Latency < 0 || o.cfg.Latency > time.Hour {
 		return o, errors.New("--latency must lie between 0 and 1h")
 	}
-	return o, o.loadScript()
+	return o, errors.Join(o.loadScript(), o.loadReplay())
+}
+
+// loadReplay adds the rules of a recording, behind those of a script.
+func (o *options) loadReplay() error {
+	if o.replay == "" {
+		return nil
+	}
+	text, err := os.ReadFile(o.replay)
+	if err != nil {
+		return fmt.Errorf("--replay: %w", err)
+	}
+	rules, err := ParseTranscript(string(text))
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.replay, err)
+	}
+	if len(rules) == 0 {
+		return fmt.Errorf("%s: holds no command to a modem", o.replay)
+	}
+	o.cfg.Rules = append(o.cfg.Rules, rules...)
+	return nil
 }
 
 // loadScript takes a file when there is one of that name, else a ready-made behaviour.

@@ -1,6 +1,9 @@
 package emulator
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // settings is the state that a restart of the modem resets.
 type settings struct {
@@ -18,7 +21,13 @@ type settings struct {
 	regReport            [3]int // n of CREG, CGREG, CEREG
 	rssi                 int
 	copsFormat           int
-	clip, crc            int
+	clip, crc, ctz       int
+	clock                time.Duration // of the modem against this machine
+	plmn                 string        // number of the network, "" for that of the SIM
+	balance              string        // what *100# answers
+	ussdForm             string        // the form codes come in: "" plain, ucs2, packed
+	menu                 bool          // a USSD menu waits for an answer
+	ringing              int           // number of the call that rings, 0 for none
 	flashDirect          bool
 	fullLine             string // said when the memory is full
 	wasFull              bool   // and nothing is announced until there is room
@@ -52,6 +61,7 @@ func (e *Emulator) powerCycle() {
 	keep := e.settings
 	e.settings = e.powerOn()
 	e.dialect, e.incoming, e.reg, e.rssi, e.smsc = keep.dialect, keep.incoming, keep.reg, keep.rssi, keep.smsc
+	e.clock, e.plmn, e.balance, e.ussdForm = keep.clock, keep.plmn, keep.balance, keep.ussdForm
 	e.flashDirect, e.fullLine, e.cdsi = keep.flashDirect, keep.fullLine, keep.cdsi
 	e.line, e.queued, e.held = e.line[:0], nil, nil
 	e.prompt, e.busy = 0, false

@@ -17,6 +17,8 @@ type Candidate struct {
 	VID, PID  string // four hex digits
 	Serial    string // repeats among cheap sticks: never an identity by itself
 	Product   string
+	Number    string // of the device on its bus: another one after each plugging in
+	Stable    string // link in /dev/serial/by-id, "" for none
 }
 
 // System says where devices are looked for; the zero value is the machine's
@@ -48,12 +50,14 @@ func (s System) Find() ([]Candidate, error) {
 		}
 		return nil, fmt.Errorf("list serial ports: %w", err)
 	}
+	stable := s.stableNames()
 	var out []Candidate
 	for _, e := range entries {
 		if !isUSB(e.Name()) {
 			continue
 		}
 		if c, ok := s.describe(e.Name()); ok {
+			c.Stable = stable[e.Name()]
 			out = append(out, c)
 		}
 	}
@@ -84,12 +88,30 @@ func (s System) describe(tty string) (Candidate, bool) {
 		if v := attr(dir, "idVendor"); v != "" {
 			c.VID, c.PID = v, attr(dir, "idProduct")
 			c.Serial, c.Product = attr(dir, "serial"), attr(dir, "product")
-			c.USBPath = filepath.Base(dir)
+			c.USBPath, c.Number = filepath.Base(dir), attr(dir, "devnum")
 			return c, true
 		}
 		dir = filepath.Dir(dir)
 	}
 	return c, false
+}
+
+// stableNames maps ttys to the links that udev makes of maker, product, serial
+// number and interface; of several the first by name is taken.
+func (s System) stableNames() map[string]string {
+	dir := filepath.Join(s.dev(), "serial", "by-id")
+	links, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // ignored: there is no udev here, or no such device
+	}
+	out := map[string]string{}
+	for _, l := range links {
+		path := filepath.Join(dir, l.Name())
+		if to, err := os.Readlink(path); err == nil && out[filepath.Base(to)] == "" {
+			out[filepath.Base(to)] = path
+		}
+	}
+	return out
 }
 
 func attr(dir, file string) string {
@@ -126,7 +148,7 @@ func (s System) at(path string) Candidate {
 	for p, n := path, 0; n < 8; n++ {
 		if base := filepath.Base(p); isUSB(base) {
 			if c, ok := s.describe(base); ok {
-				c.Path = path
+				c.Path, c.Stable = path, s.stableNames()[base]
 				return c
 			}
 		}

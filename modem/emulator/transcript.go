@@ -1,0 +1,214 @@
+package emulator
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds of a transcript.
+const (
+	maxTranscript = 4 << 20          // bytes
+	maxPause      = 10 * time.Minute // of an answer or an unsolicited line
+)
+
+// errTooLong says that a transcript is larger than any recording.
+var errTooLong = errors.New("transcript: larger than 4 MiB")
+
+// said is what a modem answered once, and what it said by itself afterwards.
+type said struct {
+	lines   []string
+	final   string // "" when none came
+	prompt  bool
+	at      time.Duration // when the command was written
+	delay   time.Duration // until the modem answered
+	unasked []Unasked
+}
+
+// ParseTranscript reads a dialogue with a modem, recorded by `doorway modem
+// record` or composed by hand, and makes rules of it, with which the emulator
+// answers as that modem did:
+//
+//	# a comment
+//	+1.250 > AT+CSQ          written to the modem; the time, in seconds, may be missing
+//	+1.262 < +CSQ: 17,99     said by the modem
+//	+1.262 < OK
+//	+3.000 < ^RSSI:17        unsolicited: no command is open
+//	+9.000 ! port lost       what else happened; not replayed
+//	% on command \+CMGL      a line of a script (ParseScript) that is used before everything else
+//	%  swallow
+//
+// A command that occurs several times is answered in turn, then as the last
+// time. A command without an answer is not answered. What changes the state of
+// the modem and was accepted is carried out by the honest modem too, and so is
+// all that does not occur; messages are sent and stored by the honest modem
+// once the recorded answers about them are used up.
+func ParseTranscript(text string) ([]Rule, error) {
+	if len(text) > maxTranscript {
+		return nil, errTooLong
+	}
+	p := transcript{answers: map[string][]*said{}}
+	var script []string
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimRight(line, "\r")
+		if rule, ok := strings.CutPrefix(line, "%"); ok {
+			script = append(script, rule)
+			continue
+		}
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		if err := p.line(line); err != nil {
+			return nil, fmt.Errorf("transcript line %d: %w", i+1, err)
+		}
+	}
+	first, err := ParseScript(strings.Join(script, "\n"))
+	if err != nil {
+		return nil, err
+	}
+	return append(first, p.rules()...), nil
+}
+
+// transcript is a dialogue being read.
+type transcript struct {
+	keys    []string // in order of their first occurrence
+	answers map[string][]*said
+	command string // as it was written
+	last    *said  // of the command written last
+	at      time.Duration
+	open    bool // its final result is awaited
+}
+
+// pduKey stands for what is written at a prompt.
+const pduKey = "\x1a"
+
+// line takes one line of the dialogue.
+func (p *transcript) line(line string) error {
+	if stamp, rest, ok := strings.Cut(line, " "); ok && stamp[0] == '+' {
+		if s, err := strconv.ParseFloat(stamp[1:], 64); err == nil && s >= 0 && s < 1e7 {
+			p.at, line = time.Duration(s*float64(time.Second)), strings.TrimSpace(rest)
+		}
+	}
+	dir, said := line[0], strings.TrimSpace(line[1:])
+	switch dir {
+	case '!':
+	case '>':
+		p.wrote(unescape(said))
+	case '<':
+		p.heard(unescape(said))
+	default:
+		return fmt.Errorf("want >, <, !, %% or #, not %q", line)
+	}
+	return nil
+}
+
+// unescape reads a line with characters that could not be printed.
+func unescape(s string) string {
+	if plain, err := strconv.Unquote(`"` + s + `"`); err == nil {
+		return plain
+	}
+	return s
+}
+
+func (p *transcript) wrote(line string) {
+	p.open = false
+	if line == "" || line == "<ESC>" {
+		return
+	}
+	key := strings.ToUpper(line)
+	switch {
+	case strings.HasSuffix(line, "<Ctrl-Z>"):
+		key = pduKey
+	case strings.HasPrefix(key, "AT+CMGS="):
+		key = "AT+CMGS="
+	}
+	if p.answers[key] == nil {
+		p.keys = append(p.keys, key)
+	}
+	p.command, p.last, p.open = line, &said{at: p.at}, true
+	p.answers[key] = append(p.answers[key], p.last)
+}
+
+func (p *transcript) heard(line string) {
+	switch {
+	case p.last == nil, strings.EqualFold(line, p.command): // before everything; an echo
+	case !p.open:
+		if since := p.at - p.last.at; since <= maxPause {
+			p.last.unasked = append(p.last.unasked, Unasked{After: max(since, 0), Raw: "\r\n" + line + "\r\n"})
+		}
+	case line == ">":
+		p.last.delay = p.wait()
+		p.last.prompt, p.open = true, false
+	case isFinal(line):
+		p.last.delay = p.wait()
+		p.last.final, p.open = line, false
+	default:
+		p.last.lines = append(p.last.lines, line)
+	}
+}
+
+// wait is how long the answer that ends now has taken. Short times are those of
+// the machine that recorded them.
+func (p *transcript) wait() time.Duration {
+	if d := p.at - p.last.at; d > 50*time.Millisecond {
+		return min(d, maxPause)
+	}
+	return 0
+}
+
+var finalCode = regexp.MustCompile(`(?i)^(OK|ERROR|ERROR:.*|\+CM[ES] ERROR.*|NO CARRIER|NO ANSWER|BUSY|COMMAND NOT SUPPORT.*|TOO MANY PARAMETERS)$`)
+
+func isFinal(line string) bool { return finalCode.MatchString(line) }
+
+// passing are commands about messages, whose recorded answers are used once.
+var passing = regexp.MustCompile(`^AT\+(CMG[SRLDW]|CPMS\?|CNMA)|^` + pduKey)
+
+// rules makes the rules, for each command one for each time it was answered.
+func (p *transcript) rules() []Rule {
+	var out []Rule
+	for _, key := range p.keys {
+		for i, s := range p.answers[key] {
+			r := s.rule(key)
+			if i < len(p.answers[key])-1 || passing.MatchString(key) {
+				r.Times = 1
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (s *said) rule(key string) Rule {
+	r := Rule{On: OnCommand, Match: regexp.MustCompile("(?i)^" + masked(key)), Delay: s.delay, Unasked: s.unasked}
+	if key == pduKey {
+		r.On, r.Match = OnPDU, nil
+	} else if key != "AT+CMGS=" {
+		r.Match = regexp.MustCompile(r.Match.String() + "$")
+	}
+	raw := func() string {
+		var b strings.Builder
+		for _, l := range append(s.lines[:len(s.lines):len(s.lines)], s.final) {
+			if l != "" {
+				b.WriteString("\r\n" + l + "\r\n")
+			}
+		}
+		return b.String()
+	}
+	accepted := strings.EqualFold(s.final, "OK")
+	switch {
+	case s.prompt, key == pduKey && accepted: // by the honest modem, which gives its own reference
+	case s.final == "" && s.lines == nil:
+		r.Swallow = true
+	default:
+		r.Replace, r.Instead, r.Skip = true, raw(), !accepted
+	}
+	return r
+}
+
+// masked is a pattern for a command whose secrets and numbers are asterisks.
+func masked(key string) string {
+	return strings.ReplaceAll(regexp.QuoteMeta(key), `\*\*\*\*`, `[^"]*`)
+}
