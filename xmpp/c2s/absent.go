@@ -45,6 +45,33 @@ func (s severed) Addr() string                    { return s.addr }
 func (s severed) Secure() bool                    { return s.secure }
 func (s severed) SetReadDeadline(time.Time) error { return nil }
 
+// promised waits, not for long, while another goroutine is just writing the
+// answer to <enable/>: a client that has got it and loses its link in the same
+// moment can resume.
+func (c *conn) promised() {
+	c.mu.Lock()
+	if !c.writing || c.sm == nil || c.sm.counting && !c.starting() {
+		c.mu.Unlock()
+		return
+	}
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+	}
+	idle := c.idle
+	c.mu.Unlock()
+	t := time.NewTimer(c.srv.lim.Closing)
+	defer t.Stop()
+	select {
+	case <-idle:
+	case <-t.C:
+	}
+}
+
+// starting reports that the answer to <enable/> is being written. With mu held.
+func (c *conn) starting() bool {
+	return c.flight != nil && slices.ContainsFunc(c.flight.items, func(it item) bool { return it.mark == starts })
+}
+
 // detach makes a connection without a link, that stands for the session until
 // its client is back, for the time given; nil when there is nothing to resume.
 // With mu held.
@@ -53,7 +80,7 @@ func (c *conn) detach(keep time.Duration) *conn {
 	if keep <= 0 || m == nil || !m.counting {
 		return nil
 	}
-	if c.flight != nil && slices.ContainsFunc(c.flight.items, func(it item) bool { return it.mark == starts }) {
+	if c.starting() {
 		return nil // the client may not know its id
 	}
 	d := &conn{srv: c.srv, link: severed{addr: c.link.Addr(), secure: c.link.Secure()}, state: detached, writing: true, account: c.account}

@@ -211,6 +211,35 @@ func TestSilentClientIsWaitedFor(t *testing.T) {
 	}
 }
 
+// TestLostWhileEnabledIsWritten: another goroutine has written the answer to
+// <enable/> and does not know it yet when the reader finds the link lost.
+func TestLostWhileEnabledIsWritten(t *testing.T) {
+	for _, landed := range []bool{true, false} {
+		c := &conn{srv: &Server{lim: Limits{Closing: patience}}, sm: &management{counting: true, resumable: true}, writing: true}
+		c.flight = &queue{items: []item{{raw: "<enabled/>", mark: starts}}}
+		done := make(chan struct{})
+		go func() { // waited for below
+			defer close(done)
+			c.promised()
+		}()
+		eventually(t, "it does not wait", func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.idle != nil
+		})
+		if landed {
+			c.landed()
+		}
+		c.mu.Lock()
+		c.rest()
+		c.mu.Unlock()
+		<-done
+		if c.starting() == landed {
+			t.Errorf("landed %v, still on its way %v", landed, c.starting())
+		}
+	}
+}
+
 // TestResumeInTheRain: a client on a link that breaks again and again gets
 // every message once and in order, and so do those it writes to.
 func TestResumeInTheRain(t *testing.T) {

@@ -204,6 +204,9 @@ func (c *conn) finish(b *batch, err error) {
 	b.flush() // answers to what the client sent before it closed
 	e, reachable := c.verdict(err)
 	keep := c.patience(e, reachable)
+	if keep > 0 {
+		c.promised()
+	}
 	c.mu.Lock()
 	farewell := &queue{}
 	if c.sm != nil && !c.broken {
