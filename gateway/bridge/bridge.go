@@ -75,6 +75,8 @@ type Config struct {
 	DefaultRecipients func() []jid.JID
 	// Receipts are told what became of a sent message before its sender is; an error has the receipt offered again later.
 	Receipts []func(context.Context, transports.Receipt) error
+	// Card returns the vCard that the house has of a contact, as the person may see it, "" for none; nil has none.
+	Card func(person, contact jid.JID) string
 	// Allow says who may use the network; nil allows everybody whose stanzas reach the domain.
 	Allow func(person jid.JID) bool
 

@@ -388,6 +388,37 @@ func TestPresence(t *testing.T) {
 		r.do(ask("subscribed", phone, contact))
 		r.none()
 	})
+	card := func(c *Config) {
+		c.Card = func(person, contact jid.JID) string {
+			if contact.Local() != number {
+				return ""
+			}
+			return "<vCard xmlns='vcard-temp'><FN>Driver for " + person.String() + "</FN></vCard>"
+		}
+	}
+	play(t, "the house knows whose phone it is", card, func(t *testing.T, r *rig) {
+		get := func(to string) string {
+			return "<iq type='get' id='1' from='" + phone + "' to='" + to + "'><vCard xmlns='vcard-temp'/></iq>"
+		}
+		r.do(get(contact))
+		r.one("<FN>Driver for " + alice + "</FN>")
+		r.do(get("+4915550199@" + domain))
+		r.one("<NUMBER>+4915550199</NUMBER>")
+	})
+	play(t, "a server that takes the contact away", nil, func(t *testing.T, r *rig) {
+		const bob = "bob@office.localhost"
+		r.do(ask("subscribe", alice, contact))
+		r.do(ask("probe", bob, contact))
+		r.host.take()
+		r.do(ask("unavailable", alice, contact))
+		r.do(ask("unavailable", bob+"/desk", contact)) // one resource, which says nothing of others
+		r.event(transports.StatusEvent{Online: true, Show: "xa"})
+		r.one("from='"+contact+"'", "to='"+bob+"'")
+		r.stop()
+		r.host.take()
+		r.run(r.b.c)
+		r.none()
+	})
 	play(t, "no contact", nil, func(t *testing.T, r *rig) {
 		if _, err := r.do(ask("subscribe", alice, "bob@"+domain)); err == nil || !strings.Contains(err.Text, "not a phone number") {
 			t.Fatal(err)

@@ -76,6 +76,11 @@ func (b *Bridge) presence(ctx context.Context, st *stanza.Stanza) (xmpp.Verdict,
 		b.watch(local, person, false)
 		b.c.Table.Later(map[string]any{subKey(local, person): nil}, nil)
 		b.c.Host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", who, person, ""), nil)
+	case "unavailable":
+		if st.From.IsBare() { // not one resource: the person's server takes the contact away
+			b.watch(local, person, false)
+			b.c.Table.Later(map[string]any{subKey(local, person): nil}, nil)
+		}
 	case "probe":
 		b.watch(local, person, true)
 		b.c.Host.Send(ctx, b.show(who, st.From), nil)

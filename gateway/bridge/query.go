@@ -98,6 +98,12 @@ func (b *Bridge) ask(w *xmlstream.Writer, st *stanza.Stanza, contact transports.
 			w.End()
 			return nil
 		case stanza.Name{Space: nsVCard, Local: "vCard"}:
+			if b.c.Card != nil {
+				if xml := b.c.Card(st.From.Bare(), st.To.Bare()); xml != "" {
+					w.Raw(xml)
+					return nil
+				}
+			}
 			w.Start(nsVCard, "vCard").Leaf("", "FN", string(contact))
 			if b.info.Type == "sms" {
 				w.Start("", "TEL").Leaf("", "CELL", "").Leaf("", "NUMBER", string(contact)).End()
