@@ -268,6 +268,7 @@ func TestPhonesAndTransportContacts(t *testing.T) {
 		a.Recv()
 		o.groups.edit(func() { clear(o.groups.list) })
 		a.Want("alice", "presence:unavailable "+phone+" > "+alice, pushItem(phone, "subscription='remove'"))
+		o.peer.Want("phone", "presence:unavailable "+alice+" > "+phone)
 	})
 }
 

@@ -197,13 +197,18 @@ func (m *Module) stillSees(user, contact jid.JID) bool {
 	return m.Subscription(user, contact) == "to" || m.Subscription(user, contact) == "both"
 }
 
-// vanish has a contact become unavailable to a user who may see it no longer.
+// vanish has a contact become unavailable to a user who may see it no longer. A
+// contact elsewhere hears of it as of a user who is gone, so that it sends nothing more.
 func (m *Module) vanish(ctx context.Context, contact, user jid.JID) {
-	if contact.Domain() == m.host.Domainpart() {
+	if contact.Domain() == m.host.Domainpart() && m.host.Exists(contact) {
 		m.hide(ctx, contact, user)
 		return
 	}
+	// Of an account that was removed no stream is left to speak for itself.
 	m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", contact, user, ""), nil)
+	if contact.Domain() != m.host.Domainpart() {
+		m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", user, contact, ""), nil)
+	}
 }
 
 // appear has the current presence of a contact sent to a user who may see it now:
