@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -268,4 +269,57 @@ func checkArchive(t *testing.T, s *smsBox, ca string, acked []string) {
 		}
 	}
 	t.Logf("%d messages in %d pages of the archive, %d wrong", len(bodies), pages, lost)
+}
+
+// TestPagesInARow: who asks for many large pages before reading the first gets
+// them all; they do not overrun the queue of the stream.
+func TestPagesInARow(t *testing.T) {
+	b := startBox(t, "")
+	if out, code := b.run(t, "correct horse\n", "user", "add", "alice"); code != 0 {
+		t.Fatal(out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	c := dialClient(t, b.addr(t, "XMPP"), filepath.Join(b.dir, "ca", "ca.pem"), "office.localhost", "alice", "correct horse")
+	defer c.Close()
+	const room, said, asked = "hall@conference.office.localhost", 6, 100 // each time 100 KiB, 10 MiB together
+	if err := c.Send("<presence to='" + room + "/al'><x xmlns='http://jabber.org/protocol/muc'/></presence>"); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("x", 16<<10)
+	for range said {
+		if err := c.Send("<message type='groupchat' to='" + room + "'><body>" + text + "</body></message><message type='chat' to='alice@office.localhost/nobody'><body>" + text + "</body></message>"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range asked {
+		to := ""
+		if i%2 == 0 {
+			to = " to='" + room + "'"
+		}
+		if err := c.Send(fmt.Sprintf("<iq type='set' id='q%d'%s><query xmlns='urn:xmpp:mam:2' queryid='q%d'/></iq>", i, to, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range asked {
+		id := fmt.Sprint("q", i)
+		if _, err := c.Expect(ctx, func(st *stanza.Stanza) bool { return st.Kind == stanza.IQ && st.ID == id }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := c.Settle(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := map[string]int{}
+	for _, st := range got {
+		if e, ok := st.Child(archive.Space, "result"); ok {
+			results[e.Attr("queryid")]++
+		}
+	}
+	for i := range asked {
+		if id := fmt.Sprint("q", i); results[id] != said {
+			t.Errorf("%d results of %s", results[id], id)
+		}
+	}
 }
