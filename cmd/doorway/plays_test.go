@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -132,14 +133,24 @@ func TestPlaysProsody(t *testing.T) {
 	if len(both) < len(all)/2 {
 		t.Errorf("only %d of %d plays are for both servers", len(both), len(all))
 	}
-	perform(t, startProsody, both)
+	// Its module that keeps vCards as they are does not know of avatars.
+	for vcards, mine := range map[string]func(*xmpptest.Play) bool{
+		"vcard":        func(p *xmpptest.Play) bool { return !strings.HasPrefix(p.Name, "avatar/") },
+		"vcard_legacy": func(p *xmpptest.Play) bool { return strings.HasPrefix(p.Name, "avatar/") },
+	} {
+		t.Run(vcards, func(t *testing.T) {
+			perform(t, func(t *testing.T) *xmpptest.Stage { return startProsody(t, vcards) },
+				slices.DeleteFunc(slices.Clone(both), func(p *xmpptest.Play) bool { return !mine(p) }))
+		})
+	}
 }
 
-// startProsody runs Prosody on loopback with a folder of its own.
-func startProsody(t *testing.T) *xmpptest.Stage {
+// startProsody runs Prosody on loopback with a folder of its own, and the given
+// module for vCards.
+func startProsody(t *testing.T, vcards string) *xmpptest.Stage {
 	t.Helper()
 	for range 3 { // the port may be taken between the look and the start
-		if stage := tryProsody(t, freePort(t)); stage != nil {
+		if stage := tryProsody(t, freePort(t), vcards); stage != nil {
 			return stage
 		}
 	}
@@ -157,7 +168,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func tryProsody(t *testing.T, port int) *xmpptest.Stage {
+func tryProsody(t *testing.T, port int, vcards string) *xmpptest.Stage {
 	t.Helper()
 	const domain = "office.localhost"
 	dir := t.TempDir()
@@ -176,14 +187,14 @@ c2s_ports = { %d }
 c2s_direct_tls_ports = {}
 s2s_ports = {}
 modules_enabled = { "roster", "saslauth", "disco", "ping", "presence", "message", "iq", "smacks",
-	"carbons", "blocklist", "vcard", "private", "lastactivity", "csi", "csi_simple" }
+	"carbons", "blocklist", %q, "private", "lastactivity", "csi", "csi_simple", "pep", "bookmarks" }
 modules_disabled = { "s2s", "tls" }
 authentication = "internal_plain"
 allow_unencrypted_plain_auth = true
 c2s_require_encryption = false
 VirtualHost %q
 Component %q "muc"
-`, data, filepath.Join(dir, "pid"), filepath.Join(dir, "log"), port, domain, "conference."+domain)
+`, data, filepath.Join(dir, "pid"), filepath.Join(dir, "log"), port, vcards, domain, "conference."+domain)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
