@@ -48,6 +48,7 @@ type modules struct {
 	admin     *admin.Module
 	pep       *pep.Module
 	bookmarks *bookmarks.Module
+	vcard     *vcard.Module
 	list      []xmpp.Module
 }
 
@@ -85,6 +86,7 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 	nodes := pubsub.New(pubsub.Config{Rules: m.roster})
 	m.pep = pep.New(pep.Config{Service: nodes, Subscriptions: m.blocking.Subscriptions(), Blocker: m.blocking, Caps: can})
 	m.bookmarks = bookmarks.New(nodes)
+	m.vcard = vcard.New(m.presence, nodes).Consult(g.directory)
 	m.list = []xmpp.Module{
 		m.roster,
 		m.blocking,
@@ -96,7 +98,7 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 		softwareversion.New(version),
 		entitytime.New(time.Now),
 		last.New(m.roster, time.Now),
-		vcard.New(m.presence, nodes).Consult(g.directory),
+		m.vcard,
 		private.New(m.bookmarks),
 		m.csi,
 		m.commands,

@@ -41,7 +41,7 @@ func (s *server) constructSMS() error {
 		Network: s.sms, Domain: s.cfg.SMSDomain(), Host: s.router,
 		Table: s.store.Table("bridge"), NetworkTable: s.store.Table("sms"), Outbox: s.queue,
 		Keywords: s.keywords(), DefaultRecipients: s.recipients,
-		Version: version, Log: s.log, Now: time.Now,
+		Card: s.card, Version: version, Log: s.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -149,6 +149,7 @@ func (s *server) constructXMPP() error {
 		}
 	}
 	s.people.OnRemove(s.removed)
+	s.followPhotos()
 	s.people.OnDisable(func(local string) {
 		s.endStreams(local, "This account is switched off. Ask your administrator.")
 	})
