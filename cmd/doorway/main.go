@@ -33,7 +33,7 @@ type app struct {
 
 // command is one row of the table.
 type command struct {
-	name  string // one or two words
+	name  string // one to three words
 	args  string // shown in help
 	about string
 	run   func(ctx context.Context, a *app, args []string) error
@@ -53,6 +53,21 @@ func commands() []command {
 		{"user disable", "NAME", "switch an account off; what belongs to it stays", runUserDisable},
 		{"user enable", "NAME", "switch a disabled account on again", runUserEnable},
 		{"user remove", "NAME", "delete an account", runUserRemove},
+		{"people list", "[TEXT] [--group ID] [--department NAME]", "list people, those without an account too", runPeopleList},
+		{"people show", "WHO", "show a person", runPeopleShow},
+		{"people add", "ID [--name TEXT] [--phone NUMBER] …", "make a person without an account", runPeopleAdd},
+		{"people edit", "WHO [--name TEXT] [--phone NUMBER] …", "change a person", runPeopleEdit},
+		{"people remove", "WHO", "delete a person without an account", runPeopleRemove},
+		{"people import", "FILE [--dry-run] [--passwords FILE]", "take over a list of people (CSV); FILE - is stdin", runPeopleImport},
+		{"people export", "[FILE]", "write all people as a list (CSV)", runPeopleExport},
+		{"group list", "", "list the shared groups", runGroupList},
+		{"group show", "ID", "show a group with its members", runGroupShow},
+		{"group add", "ID [WHO …] [--label TEXT] [--visible TO] …", "make a group; its members see each other", runGroupAdd},
+		{"group edit", "ID [--label TEXT] [--visible TO] [--room ROOM] …", "change a group", runGroupEdit},
+		{"group remove", "ID", "delete a group", runGroupRemove},
+		{"group member add", "ID WHO …", "add people, phones, addresses, group:ID or everybody", runGroupMemberAdd},
+		{"group member remove", "ID WHO …", "take members out", runGroupMemberRemove},
+		{"group preview", "WHO", "show the contact list that somebody has", runGroupPreview},
 		{"sms send", "NUMBER TEXT", "queue a text; TEXT - reads stdin", runSMSSend},
 		{"sms list", "[--state STATE] [--limit N]", "list texts, newest first", runSMSList},
 		{"sms inbox", "[--from NUMBER] [--limit N]", "list texts that came in, newest first", runSMSInbox},
@@ -149,7 +164,7 @@ func (a *app) report(cmd command, err error) int {
 
 // find matches the longest command name at the head of args.
 func find(args []string) (command, []string, bool) {
-	for words := 2; words > 0; words-- {
+	for words := 3; words > 0; words-- {
 		if len(args) < words {
 			continue
 		}

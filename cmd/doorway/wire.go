@@ -190,6 +190,8 @@ func (s *server) removed(local string) {
 func (s *server) constructDoors() error {
 	s.control = control.New(s.log)
 	control.Users(s.control, s.people, s.cfg.Domain, s.sessions)
+	control.People(s.control, s.people)
+	control.Groups(s.control, s.people, s.rosterOf)
 	control.Queue(s.control, s.queue)
 	control.Modems(s.control, s.modemStatus)
 	control.ModemTools(s.control, func() []*modem.Driver { return s.modems }, s.scan)

@@ -30,8 +30,8 @@ import (
 // SocketName is the socket's name in the data folder.
 const SocketName = "control.sock"
 
-// maxRequest bounds one request line: a long text to many numbers fits.
-const maxRequest = 1 << 20
+// maxRequest bounds one request line: a list of all people fits.
+const maxRequest = 8 << 20
 
 // callLimit is how long one request may take from its first byte on.
 const callLimit = 2 * time.Minute

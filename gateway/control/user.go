@@ -35,6 +35,9 @@ type UserName struct {
 // counts the resources of a localpart that are bound now.
 func Users(s *Server, p *people.People, domain string, sessions func(local string) int) {
 	show := func(a people.Account) User {
+		if q := p.State().OfAccount(a.Local); q != nil {
+			a.Name = q.Name
+		}
 		return User{JID: a.Local + "@" + domain, Name: a.Name, Created: a.Created.UTC().Format("2006-01-02T15:04:05Z"), Disabled: a.Disabled, Sessions: sessions(a.Local)}
 	}
 	// one finds an account as somebody types it.

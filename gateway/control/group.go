@@ -1,0 +1,235 @@
+package control
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"doorway/gateway/people"
+	"doorway/xmpp/jid"
+)
+
+// Group is a shared group as the commands show it.
+type Group struct {
+	ID          string   `json:"id"`
+	Label       string   `json:"label"`
+	Description string   `json:"description,omitempty"`
+	Members     []string `json:"members"`    // everybody, group:ID, ids of people, numbers, addresses
+	VisibleTo   string   `json:"visible_to"` // everybody, nobody, or members and ids of groups with commas
+	Room        string   `json:"room"`       // none, offered, autojoin
+	Managers    []string `json:"managers"`
+}
+
+// GroupEdit is the request of group.add and group.edit: what is nil stays as
+// it is, or as a new group has it.
+type GroupEdit struct {
+	ID          string    `json:"id"`
+	Label       *string   `json:"label,omitempty"`
+	Description *string   `json:"description,omitempty"`
+	VisibleTo   *string   `json:"visible_to,omitempty"`
+	Room        *string   `json:"room,omitempty"`
+	Managers    *[]string `json:"managers,omitempty"`
+	Members     []string  `json:"members,omitempty"` // of a new group
+}
+
+// GroupName is a request that names one group.
+type GroupName struct {
+	ID string `json:"id"`
+}
+
+// GroupMembers is the request of group.member.add and group.member.remove.
+type GroupMembers struct {
+	ID      string   `json:"id"`
+	Members []string `json:"members"`
+}
+
+// GroupMembersChanged is their answer.
+type GroupMembersChanged struct {
+	Group   Group    `json:"group"`
+	Changed []string `json:"changed"` // who came or went
+	Same    []string `json:"same"`    // who was there already, or was not there
+}
+
+// Contact is somebody in a roster.
+type Contact struct {
+	JID          string   `json:"jid"`
+	Name         string   `json:"name,omitempty"`
+	Subscription string   `json:"subscription"`
+	Groups       []string `json:"groups"`
+}
+
+// Groups registers the commands group.list, show, add, edit, remove,
+// member.add, member.remove and preview. roster returns the whole roster of an
+// account as its clients get it.
+func Groups(s *Server, p *people.People, roster func(user jid.JID) ([]Contact, error)) {
+	Handle(s, "group.list", func(context.Context, struct{}) ([]Group, error) {
+		list := []Group{}
+		for g := range p.State().Groups() {
+			list = append(list, viewGroup(g))
+		}
+		return list, nil
+	})
+	Handle(s, "group.show", func(_ context.Context, r GroupName) (Group, error) {
+		g := p.State().Group(groupID(r.ID))
+		if g == nil {
+			return Group{}, people.NoGroup(r.ID)
+		}
+		return viewGroup(g), nil
+	})
+	Handle(s, "group.add", func(ctx context.Context, r GroupEdit) (Group, error) { return addGroup(ctx, p, r) })
+	Handle(s, "group.edit", func(ctx context.Context, r GroupEdit) (Group, error) {
+		return putGroup(ctx, p, r, func(e *people.Edit) (people.Group, error) {
+			g := e.Group(groupID(r.ID))
+			if g == nil {
+				return people.Group{}, people.NoGroup(r.ID)
+			}
+			return *g, nil
+		})
+	})
+	Handle(s, "group.remove", func(ctx context.Context, r GroupName) (gone Group, err error) {
+		err = p.Edit(ctx, func(e *people.Edit) error {
+			id := groupID(r.ID)
+			if g := e.Group(id); g != nil {
+				gone = viewGroup(g)
+			}
+			return e.RemoveGroup(id)
+		})
+		return gone, err
+	})
+	Handle(s, "group.member.add", func(ctx context.Context, r GroupMembers) (GroupMembersChanged, error) {
+		return changeMembers(ctx, p, r, true)
+	})
+	Handle(s, "group.member.remove", func(ctx context.Context, r GroupMembers) (GroupMembersChanged, error) {
+		return changeMembers(ctx, p, r, false)
+	})
+	Handle(s, "group.preview", func(_ context.Context, r PersonName) ([]Contact, error) {
+		q, err := p.Find(r.Who)
+		if err != nil {
+			return nil, err
+		}
+		if q.Account == "" {
+			return nil, Refuse("%s has no account here, and so no contact list.", q.Display())
+		}
+		return roster(q.Address())
+	})
+}
+
+// groupID is an id as somebody typed it, in canonical form where it has one.
+func groupID(typed string) string {
+	typed = strings.TrimPrefix(strings.TrimSpace(typed), "group:")
+	if id, err := people.Prepare(typed); err == nil {
+		return id
+	}
+	return typed
+}
+
+func viewGroup(g *people.Group) Group {
+	v := Group{ID: g.ID, Label: g.Label, Description: g.Description, Members: []string{}, VisibleTo: g.Visible.String(), Room: string(g.Room), Managers: append([]string{}, g.Managers...)}
+	for _, m := range g.Members {
+		v.Members = append(v.Members, string(m))
+	}
+	if g.Room == people.NoRoom {
+		v.Room = noRoom
+	}
+	return v
+}
+
+// noRoom is the word for people.NoRoom.
+const noRoom = "none"
+
+func addGroup(ctx context.Context, p *people.People, r GroupEdit) (Group, error) {
+	return putGroup(ctx, p, r, func(e *people.Edit) (people.Group, error) {
+		if g := e.Group(groupID(r.ID)); g != nil {
+			return *g, Refuse("There is already a group %s. To change it use `doorway group edit %s`.", r.ID, r.ID)
+		}
+		g := people.Group{ID: groupID(r.ID), Visible: people.Visible{Members: true}}
+		for _, typed := range r.Members {
+			m, err := e.Member(typed)
+			if err != nil {
+				return g, err
+			}
+			g.Members = append(g.Members, m)
+		}
+		return g, nil
+	})
+}
+
+// putGroup changes the group that find finds, or makes that one.
+func putGroup(ctx context.Context, p *people.People, r GroupEdit, find func(*people.Edit) (people.Group, error)) (v Group, err error) {
+	err = p.Edit(ctx, func(e *people.Edit) error {
+		g, err := find(e)
+		if err != nil {
+			return err
+		}
+		if r.Label != nil {
+			g.Label = *r.Label
+		}
+		if r.Description != nil {
+			g.Description = *r.Description
+		}
+		if r.VisibleTo != nil {
+			if g.Visible, err = e.ParseVisible(*r.VisibleTo); err != nil {
+				return err
+			}
+		}
+		if r.Room != nil {
+			if g.Room = people.RoomMode(*r.Room); *r.Room == noRoom {
+				g.Room = people.NoRoom
+			}
+		}
+		if r.Managers != nil {
+			g.Managers = nil
+			for _, typed := range *r.Managers {
+				q, err := e.Find(typed)
+				if err != nil {
+					return err
+				}
+				g.Managers = append(g.Managers, q.ID)
+			}
+		}
+		if err := e.PutGroup(g); err != nil {
+			return err
+		}
+		v = viewGroup(e.Group(g.ID))
+		return nil
+	})
+	return v, err
+}
+
+// changeMembers adds or removes, all of them or none.
+func changeMembers(ctx context.Context, p *people.People, r GroupMembers, add bool) (out GroupMembersChanged, err error) {
+	err = p.Edit(ctx, func(e *people.Edit) error {
+		old := e.Group(groupID(r.ID))
+		if old == nil {
+			return people.NoGroup(r.ID)
+		}
+		g := *old
+		g.Members = slices.Clone(old.Members)
+		out = GroupMembersChanged{Changed: []string{}, Same: []string{}}
+		for _, typed := range r.Members {
+			m := people.Member(typed)
+			if add || !old.Has(m) { // one that is known as it was typed needs no look
+				var err error
+				if m, err = e.Member(typed); err != nil {
+					return err
+				}
+			}
+			switch is := slices.Contains(g.Members, m); {
+			case is == add:
+				out.Same = append(out.Same, string(m))
+				continue
+			case add:
+				g.Members = append(g.Members, m)
+			default:
+				g.Members = slices.DeleteFunc(g.Members, func(x people.Member) bool { return x == m })
+			}
+			out.Changed = append(out.Changed, string(m))
+		}
+		if err := e.PutGroup(g); err != nil {
+			return err
+		}
+		out.Group = viewGroup(e.Group(g.ID))
+		return nil
+	})
+	return out, err
+}
