@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"doorway/gateway/control"
 	"doorway/modem"
@@ -64,12 +65,28 @@ func printModem(w io.Writer, m modem.Status) {
 	row("device", m.Device)
 	row("model", strings.TrimSpace(m.Manufacturer+" "+m.Model+" "+m.Firmware))
 	row("IMEI", m.IMEI)
+	row("known as", m.Family)
+	row("stable name", m.Stable)
 	row("SIM", m.ICCID)
-	row("operator", strings.TrimSpace(m.Operator+" "+m.Registration))
+	row("IMSI", m.IMSI)
+	row("own number", m.Number)
+	row("operator", strings.Join(strings.Fields(m.Operator+" "+m.Technology+" "+m.Registration), " "))
 	if m.RSSI != 0 {
 		row("signal", fmt.Sprintf("%d dBm", m.RSSI))
 	}
 	row("SMS centre", m.SMSC)
+	if b := m.Credit; b != nil {
+		row("credit", fmt.Sprintf("%s on %s", balanceText(*b), b.At.Local().Format("2006-01-02 15:04")))
+	}
+	if c := m.Clock; c != nil && c.Trusted {
+		row("network time", fmt.Sprintf("%s, %s from this box", c.Network.Local().Format("15:04:05"), c.Offset.Round(time.Second)))
+	}
+	if m.Recovery != nil {
+		row("recovery", recoveryText(m))
+	}
+	for _, note := range m.Notes {
+		row("note", note)
+	}
 	if m.StorageSize > 0 {
 		row("storage", fmt.Sprintf("%d of %d used", m.StorageUsed, m.StorageSize))
 	}

@@ -16,11 +16,10 @@ import (
 // constructSMS makes the modems, the queue, the network and its bridge.
 func (s *server) constructSMS() error {
 	var drivers []modem.Modem
+	claims := &modem.Claims{}
 	for _, m := range s.cfg.Modems {
-		d := modem.New(modem.Config{
-			Name: m.Name, Device: m.Device, Baud: m.Baud, PIN: m.PIN(),
-			Guard: pinGuard{s.store.Table("pin_attempts")}, Log: s.log, LockDir: s.cfg.Data,
-		})
+		claims.Reserve(m.Name, m.Device)
+		d := modem.New(s.modemConfig(m, claims))
 		s.modems = append(s.modems, d)
 		drivers = append(drivers, d)
 		s.group.Add(task("modem "+m.Name, d.Run))

@@ -355,9 +355,7 @@ func (s *server) overview() api.Overview {
 	}
 	o.Findings = append(s.health.List(), smsFindings(s.sms)...)
 	for _, m := range o.Modems {
-		if m.State != modem.Ready && m.State != modem.Starting {
-			o.Findings = append(o.Findings, health.Finding{Name: "modem " + m.Name, Severity: health.Warning, Text: m.Text, Since: m.Since})
-		}
+		o.Findings = append(o.Findings, modemFindings(m)...)
 	}
 	return o
 }

@@ -6,6 +6,7 @@
 package config
 
 import (
+	"regexp"
 	"time"
 
 	"doorway/xmpp/jid"
@@ -79,7 +80,17 @@ type Modem struct {
 	PerHour   int      `toml:"per_hour"`  // parts; 0: no cap
 	PerDay    int      `toml:"per_day"`
 
-	pin string
+	Roaming       string   `toml:"roaming"`        // allow, country or refuse
+	Calls         string   `toml:"calls"`          // ring or hang-up
+	PowerCommand  []string `toml:"power_command"`  // switches the modem off and on
+	CreditCode    string   `toml:"credit_code"`    // USSD code that asks for the balance
+	CreditPattern string   `toml:"credit_pattern"` // finds the amount in the answer
+	CreditLow     float64  `toml:"credit_low"`     // below it people are warned
+	CreditEvery   string   `toml:"credit_every"`   // asked for by itself so often; empty: never
+
+	pin         string
+	pattern     *regexp.Regexp
+	creditEvery time.Duration
 }
 
 // PIN returns the SIM's PIN read from pin_file, "" for none.

@@ -267,7 +267,7 @@ func (v *validator) modems() {
 			v.fault(at("device"), `device is missing: write device = "auto" or a path such as "/dev/serial/by-id/…"`)
 		case m.Device != "auto" && !filepath.IsAbs(m.Device) && !usbDevice.MatchString(m.Device):
 			v.fault(at("device"), `device %q is not a full path: write device = "auto", a path that begins with /dev/, "usb:1-1.2" (the place) or "12d1:1001" (the kind of stick)`, m.Device)
-		case devices[m.Device]:
+		case devices[m.Device] && m.Device != "auto":
 			v.fault(at("device"), "device %q is used by two modems", m.Device)
 		}
 		devices[m.Device] = true
@@ -280,6 +280,7 @@ func (v *validator) modems() {
 		if m.PINFile != "" {
 			m.pin = v.pin(at("pin_file"), v.c.rel(m.PINFile))
 		}
+		v.radio(at, m)
 		v.routes(i, m)
 	}
 }

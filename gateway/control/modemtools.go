@@ -15,7 +15,14 @@ type ModemAT struct {
 	Force bool   `json:"force,omitempty"`
 }
 
-// ModemTools registers modem.at and modem.probe. scan looks at the serial
+// ModemUSSD is the request of modem.ussd: a code, or the answer to a question
+// of the network.
+type ModemUSSD struct {
+	Name string `json:"name,omitempty"`
+	Code string `json:"code"`
+}
+
+// ModemTools registers modem.at, modem.ussd, modem.credit, modem.record and modem.probe. scan looks at the serial
 // devices without touching those that are in use.
 func ModemTools(s *Server, drivers func() []*modem.Driver, scan func(context.Context) ([]modem.Found, error)) {
 	Handle(s, "modem.at", func(ctx context.Context, r ModemAT) (modem.Answer, error) {
@@ -33,7 +40,42 @@ func ModemTools(s *Server, drivers func() []*modem.Driver, scan func(context.Con
 		}
 		return a, err
 	})
+	Handle(s, "modem.ussd", func(ctx context.Context, r ModemUSSD) (modem.Reply, error) {
+		d, err := oneModem(drivers(), r.Name)
+		if err != nil {
+			return modem.Reply{}, err
+		}
+		reply, err := d.USSD(ctx, r.Code)
+		return reply, talkError(d, err)
+	})
+	Handle(s, "modem.credit", func(ctx context.Context, r ModemName) (modem.Balance, error) {
+		d, err := oneModem(drivers(), r.Name)
+		if err != nil {
+			return modem.Balance{}, err
+		}
+		b, err := d.Credit(ctx)
+		return b, talkError(d, err)
+	})
+	Handle(s, "modem.record", func(_ context.Context, r ModemName) (modem.Recording, error) {
+		d, err := oneModem(drivers(), r.Name)
+		if err != nil {
+			return modem.Recording{}, err
+		}
+		return d.Record(), nil
+	})
 	Handle(s, "modem.probe", func(ctx context.Context, _ struct{}) ([]modem.Found, error) { return scan(ctx) })
+}
+
+// talkError makes a sentence of an error of USSD.
+func talkError(d *modem.Driver, err error) error {
+	var talk *modem.TalkError
+	switch {
+	case errors.As(err, &talk):
+		return &Error{Usage: talk.Usage, Text: talk.Text}
+	case errors.Is(err, modem.ErrDown):
+		return Refuse("The modem cannot be asked now. %s", d.Status().Text)
+	}
+	return err
 }
 
 func oneModem(list []*modem.Driver, name string) (*modem.Driver, error) {

@@ -54,6 +54,9 @@ func driven(m modem.Status) []Line {
 		return []Line{fail(name, m.Text, "`doorway modem status` shows more.")}
 	}
 	var lines []Line
+	for _, note := range m.Notes {
+		lines = append(lines, warn(name, note, "`doorway modem status` shows more."))
+	}
 	if m.RSSI != 0 && m.RSSI < weak {
 		lines = append(lines, warn(name, fmt.Sprintf("The signal is weak: %d dBm.", m.RSSI), "Move the antenna, or the box, to a window; -95 dBm and more is good."))
 	}

@@ -152,6 +152,13 @@ func (e *Emulator) before(r Rule, line string) {
 			e.violations = append(e.violations, "script: "+err.Error())
 		}
 	}
+	if m := e.memory(e.mem[0]); m != nil {
+		for _, s := range r.put {
+			if m.valid(s.Index) && m.slots[s.Index] == nil {
+				m.slots[s.Index] = &Slot{Storage: m.Name, Index: s.Index, Stat: s.Stat, TPDU: s.TPDU}
+			}
+		}
+	}
 	gen := e.generation
 	for _, u := range r.Unasked {
 		for i := range max(u.Count, 1) {

@@ -45,6 +45,8 @@ type Rule struct {
 	Set     []Setting
 	Receive []Incoming // messages that are stored and announced before the answer
 	Unasked []Unasked  // raw bytes at times counted from the event
+
+	put []Slot // laid into the memory in use where it has room, before the command is carried out
 }
 
 // Setting is a change of the modem's state; see Emulator.Set for the names.

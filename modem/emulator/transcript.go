@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -44,8 +45,8 @@ type said struct {
 // A command that occurs several times is answered in turn, then as the last
 // time. A command without an answer is not answered. What changes the state of
 // the modem and was accepted is carried out by the honest modem too, and so is
-// all that does not occur; messages are sent and stored by the honest modem
-// once the recorded answers about them are used up.
+// all that does not occur. Messages are sent and stored by the honest modem, which
+// gets those that were read, and fails once where the recorded one did.
 func ParseTranscript(text string) ([]Rule, error) {
 	if len(text) > maxTranscript {
 		return nil, errTooLong
@@ -163,7 +164,8 @@ var finalCode = regexp.MustCompile(`(?i)^(OK|ERROR|ERROR:.*|\+CM[ES] ERROR.*|NO 
 
 func isFinal(line string) bool { return finalCode.MatchString(line) }
 
-// passing are commands about messages, whose recorded answers are used once.
+// passing are commands about messages: what went well is done by the honest
+// modem, and what did not is repeated once.
 var passing = regexp.MustCompile(`^AT\+(CMG[SRLDW]|CPMS\?|CNMA)|^` + pduKey)
 
 // rules makes the rules, for each command one for each time it was answered.
@@ -199,13 +201,40 @@ func (s *said) rule(key string) Rule {
 	}
 	accepted := strings.EqualFold(s.final, "OK")
 	switch {
-	case s.prompt, key == pduKey && accepted: // by the honest modem, which gives its own reference
+	case s.prompt, accepted && passing.MatchString(key): // by the honest modem, which has its own references and slots
+		r.put = s.stored(key)
 	case s.final == "" && s.lines == nil:
 		r.Swallow = true
 	default:
 		r.Replace, r.Instead, r.Skip = true, raw(), !accepted
 	}
 	return r
+}
+
+// stored are the messages that an answer to +CMGR or +CMGL shows.
+func (s *said) stored(key string) []Slot {
+	var out []Slot
+	for i := 0; i+1 < len(s.lines); i++ {
+		_, rest, ok := strings.Cut(s.lines[i], ":")
+		if !ok || !strings.HasPrefix(strings.ToUpper(s.lines[i]), "+CMG") {
+			continue
+		}
+		p := command{args: rest}.params()
+		if index, ok := strings.CutPrefix(key, "AT+CMGR="); ok {
+			p = append([]string{index}, p...)
+		}
+		b, err := hex.DecodeString(s.lines[i+1])
+		if err != nil || len(b) == 0 || len(p) < 3 {
+			continue
+		}
+		index, err1 := strconv.Atoi(p[0])
+		length, err2 := strconv.Atoi(p[len(p)-1])
+		if n := 1 + int(b[0]); err1 == nil && err2 == nil && n < len(b) && length == len(b)-n {
+			stat, _ := strconv.Atoi(p[1]) // ignored: words mean unread
+			out = append(out, Slot{Index: index, Stat: stat & 3, TPDU: b[n:]})
+		}
+	}
+	return out
 }
 
 // masked is a pattern for a command whose secrets and numbers are asterisks.
