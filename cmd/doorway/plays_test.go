@@ -194,6 +194,7 @@ allow_unencrypted_plain_auth = true
 c2s_require_encryption = false
 VirtualHost %q
 Component %q "muc"
+	modules_enabled = { "muc_mam" }
 `, data, filepath.Join(dir, "pid"), filepath.Join(dir, "log"), port, vcards, domain, "conference."+domain)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
