@@ -11,15 +11,16 @@ const (
 	// of idle sessions leave less unused between them than with the usual 100.
 	gcPercent = 50
 	// gcRoom is how much a small one grows. A wave of logins would else collect
-	// at every 2 MiB, each time with the stacks of all who are in already.
-	gcRoom = 8 << 20
+	// at every 2 MiB, each time with the stacks of all who are in already. With
+	// more room, what stays is strewn among more garbage and holds more pages.
+	gcRoom = 4 << 20
 	// gcLowest is the heap below which the runtime does not collect, for each
 	// 100 percent.
 	gcLowest = 4 << 20
 )
 
 // PaceCollector has the process collect garbage when its heap has grown by
-// half, but not before it has grown by 8 MiB; the memory and CPU figures of
+// half, but not before it has grown by 4 MiB; the memory and CPU figures of
 // docs/performance.md were measured with that. What a wave leaves behind is
 // given back when the server has become quiet. It is called once.
 func PaceCollector() { new(pacer).pace() }

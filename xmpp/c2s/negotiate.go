@@ -17,7 +17,7 @@ import (
 )
 
 // negotiation is what a stream needs until it is bound; it is gone after
-// that, with its goroutine's stack.
+// that.
 type negotiation struct {
 	*conn
 	ctx      context.Context
@@ -28,9 +28,19 @@ type negotiation struct {
 	bindings int // mechanisms refused for their channel binding
 }
 
+// serve is a connection's goroutine. Negotiation leaves a deep stack behind,
+// of which collections take back what reading does not need: a fresh goroutine
+// for it costs more at each login than that.
+func (c *conn) serve(direct bool) {
+	if b := c.negotiate(direct); b != nil {
+		c.read(b)
+	}
+}
+
 // negotiate takes a connection from its first byte to bind, in one deadline
-// for all of it (Limits.Negotiation).
-func (c *conn) negotiate(direct bool) {
+// for all of it (Limits.Negotiation). It returns the batch that its reader
+// goes on with, nil when the connection has ended.
+func (c *conn) negotiate(direct bool) *batch {
 	deepen32()
 	handed := false
 	n := &negotiation{conn: c}
@@ -63,10 +73,10 @@ func (c *conn) negotiate(direct bool) {
 	}
 	if err != nil {
 		n.reject(err)
-		return
+		return nil
 	}
 	handed = true
-	go c.read(b) // run.wg counts it in this goroutine's place
+	return b
 }
 
 // secure does the handshake of direct TLS. A failure is answered by TLS only.

@@ -16,7 +16,6 @@ import (
 // read is the goroutine of a bound connection: it carries each stanza to its
 // end before it takes the next (RFC 6120 §10.1).
 func (c *conn) read(b *batch) {
-	deepen8()
 	defer c.run.done(c)
 	err := c.guarded(b)
 	c.finish(b, err)

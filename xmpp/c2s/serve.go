@@ -112,7 +112,7 @@ func (r *run) start(l Link, direct bool) {
 	r.srv.conns[c] = struct{}{}
 	r.srv.mu.Unlock()
 	r.wg.Add(1)
-	go c.negotiate(direct) // read takes its place in wg
+	go c.serve(direct)
 	if r.ctx.Err() != nil {
 		c.stop(errStop) // shutdown may have missed it
 	}

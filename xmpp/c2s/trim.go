@@ -17,7 +17,7 @@ type trimmer struct {
 }
 
 const (
-	trimWorth = 1 << 20 // allocated since the last trim, so that it is worth the collection
+	trimWorth = 4 << 20 // allocated since the last trim, so that it is worth the collection
 	trimQuiet = 1 << 20 // more than that between two looks is not quiet
 	allocated = "/gc/heap/allocs:bytes"
 )
@@ -36,8 +36,25 @@ func (t *trimmer) look(now time.Time, after time.Duration) {
 	case busy:
 		t.since = now
 	case now.Sub(t.since) >= after && bytes-t.trimmed > trimWorth:
-		debug.FreeOSMemory()
+		collect()
 		t.trimmed = bytes
 		t.since = now
+	}
+}
+
+// collect gives unused memory back. A collection halves each stack of which
+// little is used, such as those on which TLS was negotiated, so there are
+// several while that goes on.
+func collect() {
+	stacks := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(stacks)
+	for range 4 {
+		before := stacks[0].Value
+		debug.FreeOSMemory()
+		metrics.Read(stacks)
+		now := stacks[0].Value
+		if now.Kind() != metrics.KindUint64 || now.Uint64() > before.Uint64()/8*7 {
+			return
+		}
 	}
 }

@@ -20,6 +20,7 @@ type throttle struct {
 }
 
 type pair struct {
+	key      uint64 // its place in pairs
 	failures int
 	running  int       // attempts that have begun and not ended
 	last     time.Time // of the last failure
@@ -97,7 +98,7 @@ func (t *throttle) begin(addr, local string, now time.Time) (*pair, time.Duratio
 		if len(t.pairs) >= maxPairs {
 			t.evict(now)
 		}
-		p = &pair{}
+		p = &pair{key: key}
 		t.pairs[key] = p
 	}
 	if p.running >= maxRunning {
@@ -124,6 +125,9 @@ func (t *throttle) end(p *pair, result outcome, now time.Time) {
 		if next := now.Add(delay(p.failures)); next.After(p.next) {
 			p.next = next
 		}
+	}
+	if p.failures == 0 && p.running == 0 && t.pairs[p.key] == p {
+		delete(t.pairs, p.key) // nothing is held against it
 	}
 }
 
