@@ -33,6 +33,9 @@ func (s *session) rang(line string) {
 		}
 		return
 	}
+	if s.ring != nil && s.ring.ended {
+		s.tellCall() // another one begins already
+	}
 	if s.ring == nil {
 		s.ring = &ring{call: Call{Modem: s.d.cfg.Name, At: now}}
 	}
@@ -64,15 +67,21 @@ func (s *session) callStep(ctx context.Context, now time.Time) error {
 		}
 		return err
 	}
-	s.ring = nil
 	s.e.ringing = time.Time{}
+	s.tellCall()
+	return nil
+}
+
+// tellCall tells of the call that has ended.
+func (s *session) tellCall() {
+	r := s.ring
+	s.ring = nil
 	s.d.log.Info("modem: a call was not taken", "rings", r.call.Rings, "refused", r.call.HungUp)
 	select {
 	case s.d.calls <- r.call:
 	default:
 		s.d.log.Warn("modem: a call is not told, nobody reads of them")
 	}
-	return nil
 }
 
 // parseCLIP reads the caller's number of "+CLIP: <number>,<type>…"; "" when it

@@ -43,6 +43,13 @@ func (e *Emulator) Call(from string, rings int, every time.Duration) {
 	}
 }
 
+// Idle tells whether no call rings.
+func (e *Emulator) Idle() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ringing == 0
+}
+
 // HungUp tells how many calls the client has refused.
 func (e *Emulator) HungUp() int {
 	e.mu.Lock()

@@ -237,6 +237,7 @@ func (s *Session) read(ctx context.Context, u *unit) {
 		s.tellStatus()
 	}
 	look()
+	calls := callsOf(u.m)
 	for {
 		var moment <-chan time.Time
 		var timer *time.Timer
@@ -257,6 +258,8 @@ func (s *Session) read(ctx context.Context, u *unit) {
 			s.posts.put(post{kind: postLate, modem: u.name, token: l.Token, mr: l.MR})
 		case st := <-u.m.Inbox():
 			s.take(ctx, u, st)
+		case c := <-calls:
+			s.missed(ctx, u, c)
 		}
 		if timer != nil {
 			timer.Stop()
