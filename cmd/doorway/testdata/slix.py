@@ -485,6 +485,80 @@ async def rooms(cfg):
         await c.logout()
 
 
+async def room_archive(cfg):
+    """What is said in a room: its archive, who reads it, and what is retracted."""
+    people = []
+    for name in ("alice", "bob"):
+        c = Client(cfg, user(cfg, name), "SCRAM-SHA-256", "roommam")
+        for plugin in ("xep_0004", "xep_0045", "xep_0059", "xep_0297", "xep_0313", "xep_0359", "xep_0421", "xep_0425"):
+            c.register_plugin(plugin)
+        c.talk, c.moderated = asyncio.Queue(), asyncio.Queue()
+        c.add_event_handler("groupchat_message", c.talk.put_nowait)
+        c.add_event_handler("moderated_message", c.moderated.put_nowait)
+        people.append(await c.login())
+    alice, bob = people
+    room = slixmpp.JID("slix-%s@conference.%s" % (uuid.uuid4().hex[:8], cfg["domain"]))
+    await alice["xep_0045"].join_muc_wait(room, "al", timeout=LIMIT)
+    form = await alice["xep_0045"].get_room_config(room)
+    values = form.get_values()
+    assert values["muc#roomconfig_enablearchiving"] is True, values
+    values["muc#roomconfig_persistentroom"] = True
+    form["type"] = "submit"
+    form.set_values(values)
+    await alice["xep_0045"].set_room_config(room, form)
+    info = await bob["xep_0030"].get_info(jid=room)
+    assert {"urn:xmpp:mam:2", "urn:xmpp:mam:2#extended", "urn:xmpp:sid:0", "urn:xmpp:message-moderate:0",
+            "urn:xmpp:message-moderate:1"} <= set(info["disco_info"]["features"]), info
+    await bob["xep_0045"].join_muc_wait(room, "bo", timeout=LIMIT)
+    ids = []
+    for i in range(12):
+        c = (alice, bob)[i % 2]
+        c.send_message(room, "word %d" % i, mtype="groupchat")
+        for o in people:
+            msg = await get(o.talk, "word %d" % i, says("word %d" % i))
+        assert msg["stanza_id"]["by"] == room, msg
+        ids.append(msg["stanza_id"]["id"])
+
+    async def read(c, **kw):
+        return [(r["mam_result"]["id"], r["mam_result"]["forwarded"]["stanza"])
+                async for r in c["xep_0313"].iterate(jid=room, **kw)]
+
+    want = [(i, "word %d" % n) for n, i in enumerate(ids)]
+    got = await read(bob, rsm={"max": 5})
+    assert [(i, m["body"]) for i, m in got] == want, got
+    got = (await read(bob, rsm={"max": 5}, reverse=True, total=12))
+    assert sorted((i, m["body"]) for i, m in got) == want, got
+    assert got[0][1]["from"].resource in ("al", "bo") and bob.boundjid.bare not in str(got[0][1]), got[0][1]
+    got = await read(alice, with_jid=bob.boundjid.bare, rsm={"max": 50})
+    assert [m["body"] for _, m in got] == ["word %d" % n for n in range(1, 12, 2)], got
+    assert got[0][1]["muc"]["jid"] == bob.boundjid.full, got[0][1]
+
+    # A moderator retracts; bob may not.
+    try:
+        await bob["xep_0425"].moderate(room, ids[0], "no", timeout=LIMIT)
+        raise AssertionError("a participant moderated")
+    except IqError as e:
+        assert e.condition == "forbidden", e.condition
+    await alice["xep_0425"].moderate(room, ids[3], "Not here", timeout=LIMIT)
+    for c in people:
+        msg = await get(c.moderated, "the retraction")
+        assert msg["from"] == room and msg["apply_to"]["id"] == ids[3], msg
+        assert msg["apply_to"]["moderated"]["reason"] == "Not here", msg
+        assert msg["apply_to"]["moderated"]["by"] == str(room) + "/al", msg
+    got = dict(await read(bob, rsm={"max": 50}))
+    assert not got[ids[3]]["body"] and "<retracted" in str(got[ids[3]]) and "word 3" not in str(got[ids[3]]), got[ids[3]]
+
+    await alice["xep_0045"].set_affiliation(room, "outcast", jid=bob.boundjid.bare)
+    try:
+        await bob["xep_0313"].retrieve(jid=room, timeout=LIMIT)
+        raise AssertionError("a banned person reads")
+    except IqError as e:
+        assert e.condition == "forbidden", e.condition
+    await alice["xep_0045"].destroy(room)
+    for c in people:
+        await c.logout()
+
+
 async def mam(cfg):
     """The archive: of a chat and of texts, its pages, ids and preferences."""
     people = []
