@@ -78,13 +78,15 @@ func busy(device string) error {
 	return e
 }
 
-// Holder looks for another process that has the device open, 0 when there is
-// none. Without privileges it sees the caller's own processes only.
+// Holder looks for another process that has the device open, under whatever
+// name, 0 when there is none. Without privileges it sees the caller's own
+// processes only.
 func Holder(device string) (pid int, command string) {
 	real, err := filepath.EvalSymlinks(device)
 	if err != nil {
 		return 0, ""
 	}
+	number, character := deviceNumber(real)
 	procs, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0, ""
@@ -100,12 +102,40 @@ func Holder(device string) (pid int, command string) {
 			continue
 		}
 		for _, fd := range fds {
-			if to, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && to == real {
+			link := filepath.Join(dir, fd.Name())
+			to, err := os.Readlink(link)
+			if err != nil || !strings.HasPrefix(to, "/") { // gone, or a pipe or socket
+				continue
+			}
+			held := to == real
+			if !held && character {
+				n, ok := deviceNumber(link)
+				held = ok && n == number
+			}
+			if held {
 				return pid, processName(pid)
 			}
 		}
 	}
 	return 0, ""
+}
+
+// node is what makes two names one device: its number, and for a
+// pseudo-terminal the mounted devpts that the number belongs to (pts(4)).
+type node struct{ number, mount uint64 }
+
+// deviceNumber returns the device a name stands for, false when it stands for
+// no character device. It opens nothing.
+func deviceNumber(path string) (node, bool) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR {
+		return node{}, false
+	}
+	n := node{number: uint64(st.Rdev)}
+	if major := unix.Major(n.number); major >= 136 && major <= 143 {
+		n.mount = uint64(st.Dev)
+	}
+	return n, true
 }
 
 // isFork tells whether a process is one that we are starting and that does not

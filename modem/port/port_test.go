@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -477,4 +478,39 @@ func FuzzTracer(f *testing.F) {
 		}}
 		tr.feed(b)
 	})
+}
+
+// TestHolderUnderAnotherName: two device files of one device are one device.
+func TestHolderUnderAnotherName(t *testing.T) {
+	const device = "/dev/full" // nobody else has it open
+	var st unix.Stat_t
+	if err := unix.Stat(device, &st); err != nil {
+		t.Skip(err)
+	}
+	second := filepath.Join(t.TempDir(), "full")
+	if err := unix.Mknod(second, unix.S_IFCHR|0o600, int(st.Rdev)); err != nil {
+		t.Skipf("only root may make a device file: %v", err)
+	}
+	f, err := os.Open(second)
+	if err != nil {
+		t.Skipf("no devices in the folder for temporary files: %v", err)
+	}
+	defer f.Close()
+	if pid, name := Holder(device); pid != 0 {
+		t.Skipf("%s has %s open", name, device)
+	}
+	cmd := exec.Command("sleep", "600")
+	cmd.Stdin = f
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }() // ignored: it is killed
+	for _, path := range []string{device, second} {
+		if pid, _ := Holder(path); pid != cmd.Process.Pid {
+			t.Errorf("%s is held by %d, want %d", path, pid, cmd.Process.Pid)
+		}
+	}
+	if pid, _ := Holder("/dev/doorway-nothing"); pid != 0 {
+		t.Errorf("what is not there is held by %d", pid)
+	}
 }
