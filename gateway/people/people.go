@@ -292,7 +292,11 @@ func derive(password string) (map[sasl.Hash]keys, error) {
 		return nil, &Error{Text: "The password is not valid UTF-8 text. Choose another one.", Err: ErrPassword}
 	}
 	if n := utf8.RuneCountInString(password); n < MinPassword {
-		return nil, &Error{Text: fmt.Sprintf("The password has %d characters; choose one of at least %d.", n, MinPassword), Err: ErrPassword}
+		has := fmt.Sprintf("%d characters", n)
+		if n == 1 {
+			has = "one character"
+		}
+		return nil, &Error{Text: fmt.Sprintf("The password has %s; choose one of at least %d.", has, MinPassword), Err: ErrPassword}
 	}
 	all := make(map[sasl.Hash]keys, 2)
 	for _, h := range []sasl.Hash{sasl.SHA256, sasl.SHA1} {
