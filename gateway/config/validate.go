@@ -121,10 +121,7 @@ func fieldOf(t reflect.Type, tag string) (reflect.Type, bool) {
 func (v *validator) check() {
 	c := v.c
 	v.domain()
-	if c.Data == "" {
-		v.fault("data", `data is missing: write the folder for doorway's files, e.g. data = "/var/lib/doorway"`)
-	}
-	c.Data = c.rel(c.Data)
+	v.data()
 	for _, a := range c.Admins {
 		j, err := jid.Parse(a)
 		if err != nil || !j.IsBare() || j.Local() == "" {
@@ -274,8 +271,8 @@ func (v *validator) modems() {
 		if m.Baud == 0 {
 			m.Baud = 115200
 		}
-		if m.Baud < 300 || m.Baud > 4_000_000 {
-			v.fault(at("baud"), "baud %d is out of range: most modems use 115200", m.Baud)
+		if !slices.Contains(bauds, m.Baud) {
+			v.fault(at("baud"), "baud %d is no speed of a serial line: most modems use 115200", m.Baud)
 		}
 		if m.PINFile != "" {
 			m.pin = v.pin(at("pin_file"), v.c.rel(m.PINFile))
@@ -283,6 +280,12 @@ func (v *validator) modems() {
 		v.radio(at, m)
 		v.routes(i, m)
 	}
+}
+
+// bauds are the speeds that Linux has for serial lines (termios(3)), from 300 on.
+var bauds = []int{
+	300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 500000, 576000, 921600,
+	1000000, 1152000, 1500000, 2000000, 2500000, 3000000, 3500000, 4000000,
 }
 
 // pin reads a PIN file: four to eight digits (3GPP TS 31.101 §9.5).
