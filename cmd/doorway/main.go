@@ -52,6 +52,8 @@ func commands() []command {
 		{"user passwd", "NAME", "set an account's password, from the prompt or stdin", runUserPasswd},
 		{"user disable", "NAME", "switch an account off; what belongs to it stays", runUserDisable},
 		{"user enable", "NAME", "switch a disabled account on again", runUserEnable},
+		{"user export", "NAME|--all --file FILE", "write accounts to a file for another XMPP server (XEP-0227)", runUserExport},
+		{"user import", "FILE [--dry-run]", "take accounts from such a file, each wholly or not at all", runUserImport},
 		{"user remove", "NAME", "delete an account", runUserRemove},
 		{"people list", "[TEXT] [--group ID] [--department NAME]", "list people, those without an account too", runPeopleList},
 		{"people show", "WHO", "show a person", runPeopleShow},

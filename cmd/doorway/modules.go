@@ -60,6 +60,7 @@ func clientLimits() c2s.Limits { return c2s.Limits{} }
 type groups struct {
 	roster    xmpp.SharedRoster
 	directory xmpp.Directory
+	rooms     xmpp.GroupRooms
 }
 
 // house is what administrators govern; the zero value where modules are only
@@ -105,7 +106,7 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 		m.admin,
 		contact.New(h.contacts),
 		mam.New(mam.Config{Archive: kept, Subscriptions: m.roster, Blocker: m.blocking, Off: !cfg.Archive.On()}),
-		muc.New(muc.Config{Domain: cfg.MUCDomain(), Archive: kept, ArchiveOff: !cfg.Archive.On()}),
+		muc.New(muc.Config{Domain: cfg.MUCDomain(), Archive: kept, ArchiveOff: !cfg.Archive.On(), Groups: g.rooms}),
 		search.New(search.Config{Domain: cfg.DirectoryDomain(), Directory: g.directory}),
 		m.pep,
 		m.bookmarks,
@@ -117,7 +118,12 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 
 // purge takes away what the modules keep of an account that was removed.
 func (m modules) purge(account jid.JID) error {
-	errs := []error{m.roster.Purge(context.Background(), account)}
+	return errors.Join(m.roster.Purge(context.Background(), account), m.clear(account))
+}
+
+// clear is purge without a word to others: for an account that never was.
+func (m modules) clear(account jid.JID) error {
+	var errs []error
 	for _, x := range m.list {
 		if p, ok := x.(interface{ Purge(jid.JID) error }); ok {
 			errs = append(errs, p.Purge(account))

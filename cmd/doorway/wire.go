@@ -139,7 +139,7 @@ func (s *server) construct() error {
 }
 
 func (s *server) constructXMPP() error {
-	s.modules = newModules(s.cfg, groups{roster: s.shared, directory: shared.NewDirectory(s.people, s.shared)}, s.house())
+	s.modules = newModules(s.cfg, groups{roster: s.shared, directory: shared.NewDirectory(s.people, s.shared), rooms: s.shared.Rooms()}, s.house())
 	if err := s.router.Load(s.modules.list...); err != nil {
 		return err
 	}
@@ -149,6 +149,9 @@ func (s *server) constructXMPP() error {
 		}
 	}
 	s.people.OnRemove(s.removed)
+	marks := shared.NewBookmarker(s.shared, s.modules.bookmarks, s.cfg.MUCDomain(), s.store.Table("people"), s.log)
+	s.people.OnRemove(marks.Removed)
+	s.group.Add(task("bookmarks of groups", marks.Run))
 	s.followPhotos()
 	s.people.OnDisable(func(local string) {
 		s.endStreams(local, "This account is switched off. Ask your administrator.")
@@ -192,6 +195,7 @@ func (s *server) constructDoors() error {
 	control.Users(s.control, s.people, s.cfg.Domain, s.sessions)
 	control.People(s.control, s.people)
 	control.Groups(s.control, s.people, s.rosterOf)
+	control.Transfer(s.control, s.cfg.Domain, s.exportAccounts, s.importAccounts)
 	control.Queue(s.control, s.queue)
 	control.Modems(s.control, s.modemStatus)
 	control.ModemTools(s.control, func() []*modem.Driver { return s.modems }, s.scan)

@@ -61,11 +61,12 @@ type response struct {
 type Server struct {
 	log      *slog.Logger
 	commands map[string]func(context.Context, json.RawMessage) (any, error)
+	limits   map[string]time.Duration // of commands that may take longer than callLimit
 }
 
 // New makes a Server without commands.
 func New(log *slog.Logger) *Server {
-	return &Server{log: log, commands: map[string]func(context.Context, json.RawMessage) (any, error){}}
+	return &Server{log: log, commands: map[string]func(context.Context, json.RawMessage) (any, error){}, limits: map[string]time.Duration{}}
 }
 
 // Handle registers a command; a name taken twice panics. f's error is sent as
@@ -182,7 +183,11 @@ func (s *Server) answer(ctx context.Context, c net.Conn) {
 	if err := json.Unmarshal(line, &req); err != nil {
 		out.Error = &Error{Usage: true, Text: "the request is not one line of JSON"}
 	} else {
-		cctx, cancel := context.WithTimeout(ctx, callLimit)
+		limit := max(callLimit, s.limits[req.Command])
+		if err := c.SetDeadline(time.Now().Add(limit)); err != nil {
+			return
+		}
+		cctx, cancel := context.WithTimeout(ctx, limit)
 		out = s.call(cctx, req)
 		cancel()
 	}

@@ -28,9 +28,14 @@ func (e *plainExchange) next(ctx context.Context, in []byte) ([]byte, bool, erro
 		return nil, false, fail("invalid-authzid", "You can only sign in as yourself.")
 	}
 	var keys Keys
-	known := false
+	known, hash := false, SHA256
 	if possible {
-		keys, known = e.s.c.Credentials.Keys(ctx, local, SHA256)
+		if keys, known = e.s.c.Credentials.Keys(ctx, local, SHA256); !known {
+			// An account from another server may have keys for SHA-1 only.
+			if keys, known = e.s.c.Credentials.Keys(ctx, local, SHA1); known {
+				hash = SHA1
+			}
+		}
 	}
 	if !known {
 		keys = e.s.fake(local, SHA256)
@@ -42,7 +47,7 @@ func (e *plainExchange) next(ctx context.Context, in []byte) ([]byte, bool, erro
 		case <-ctx.Done():
 			return false, ctx.Err()
 		}
-		got, err := Derive(password, keys.Salt, keys.Iterations, SHA256)
+		got, err := Derive(password, keys.Salt, keys.Iterations, hash)
 		return err == nil && hmac.Equal(got.StoredKey, keys.StoredKey) && known, nil
 	})
 	if err != nil {

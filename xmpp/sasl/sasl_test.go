@@ -172,6 +172,34 @@ func TestScram(t *testing.T) {
 	}
 }
 
+// old are accounts with keys for SHA-1 only.
+type old struct{ accounts }
+
+func (o old) Keys(ctx context.Context, local string, h Hash) (Keys, bool) {
+	if h != SHA1 {
+		return Keys{}, false
+	}
+	return o.accounts.Keys(ctx, local, h)
+}
+
+// TestPlainWithOldKeys: keys that came from another server do for PLAIN too.
+func TestPlainWithOldKeys(t *testing.T) {
+	s := NewServer(Config{Credentials: old{people}, Domain: "office.example"})
+	for password, want := range map[string]string{"wonderland": "<nil>", "guess": "not-authorized"} {
+		p, err := s.Start("PLAIN", exporter, "192.0.2.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := p.Next(t.Context(), []byte("\x00alice\x00"+password)); condition(err) != want {
+			t.Errorf("%s: %v, want %s", password, err, want)
+		}
+	}
+	x := client{hash: SHA1, gs2: "n,,", user: "alice", password: "wonderland"}
+	if _, err := x.run(t, s, "SCRAM-SHA-1", exporter); err != nil {
+		t.Errorf("SCRAM-SHA-1: %v", err)
+	}
+}
+
 // barred are accounts of which alice's is disabled.
 type barred struct{ accounts }
 
