@@ -13,7 +13,7 @@ import (
 // newLog writes to stderr: with times for a person, or with the journal's
 // priority prefixes (sd-daemon(3)) when stderr is the journal. DOORWAY_LOG
 // names the level: debug, info, warn or error; without it, or when it is no
-// such word, usual holds.
+// such word, usual holds. An error that repeats is logged once a minute.
 func newLog(w io.Writer, usual slog.Level) *slog.Logger {
 	level := usual
 	if s := os.Getenv("DOORWAY_LOG"); s != "" {
@@ -23,9 +23,9 @@ func newLog(w io.Writer, usual slog.Level) *slog.Logger {
 	}
 	opts := &slog.HandlerOptions{Level: level}
 	if ok, err := journal.StderrIsJournalStream(); err == nil && ok {
-		return slog.New(newJournal(w, opts))
+		return slog.New(newRepeats(newJournal(w, opts)))
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	return slog.New(newRepeats(slog.NewTextHandler(w, opts)))
 }
 
 // prefixer writes each record with one write, led by its priority.
