@@ -643,6 +643,133 @@ async def mam(cfg):
     await bob.logout()
 
 
+async def pep(cfg):
+    """Personal eventing: nick, avatar, bookmarks and OMEMO's nodes, told to
+    own clients and contacts, now and when they come later."""
+    import base64
+    import hashlib
+    import xml.etree.ElementTree as ET
+
+    omemo, axolotl = "urn:xmpp:omemo:2", "eu.siacs.conversations.axolotl"
+    nick, metadata, bookmarks = "http://jabber.org/protocol/nick", "urn:xmpp:avatar:metadata", "urn:xmpp:bookmarks:1"
+
+    async def client(name, resource, *wanted):
+        c = Client(cfg, user(cfg, name), "SCRAM-SHA-256", resource)
+        for plugin in ("xep_0004", "xep_0030", "xep_0049", "xep_0054", "xep_0060", "xep_0084", "xep_0115", "xep_0163", "xep_0172"):
+            c.register_plugin(plugin)
+        c.events = asyncio.Queue()
+        for event in ("publish", "retract", "delete"):
+            c.add_event_handler("pubsub_" + event, c.events.put_nowait)
+        for node in wanted:
+            c["xep_0030"].add_feature(node + "+notify")
+        await c.login(presence=False)
+        await c["xep_0115"].update_caps(broadcast=False)
+        c.send_presence()
+        return c
+
+    def form(**options):
+        f = slixmpp.plugins.xep_0004.Form()
+        f["type"] = "submit"
+        f.add_field(var="FORM_TYPE", ftype="hidden", value="http://jabber.org/protocol/pubsub#publish-options")
+        for name, value in options.items():
+            f.add_field(var="pubsub#" + name, value=value)
+        return f
+
+    def of(node, item=None):
+        return lambda m: m["pubsub_event"]["items"]["node"] == node and (item is None or m["pubsub_event"]["items"]["item"]["id"] == item)
+
+    alice = await client("alice", "pep1", nick)
+    bob = await client("bob", "pep", nick, metadata, omemo + ":devices", axolotl + ".devicelist")
+    a, b = alice.boundjid.bare, bob.boundjid.bare
+    for one, other in ((alice, b), (bob, a)):
+        one.send_presence_subscription(other, ptype="subscribe")
+    alice.send_presence_subscription(b, ptype="subscribed")
+    bob.send_presence_subscription(a, ptype="subscribed")
+    await get(bob.presences, "alice", lambda p: p["from"].bare == a and p["type"] == "available")
+
+    info = await alice["xep_0030"].get_info(jid=a)
+    features = info["disco_info"]["features"]
+    for f in ("http://jabber.org/protocol/pubsub#publish-options", bookmarks + "#compat", "urn:xmpp:pep-vcard-conversion:0"):
+        assert f in features, features
+    assert any(i[:2] == ("pubsub", "pep") for i in info["disco_info"]["identities"]), info
+
+    # A nick, told to the contact and to the own other client.
+    alice2 = await client("alice", "pep2", nick, bookmarks, metadata)
+    await alice["xep_0172"].publish_nick("Al")
+    for c in (bob, alice2):
+        m = await get(c.events, "the nick", of(nick))
+        assert m["from"] == a and m["type"] == "headline" and "Al" in str(m), m
+
+    # An avatar is the vCard's photo too, and is announced in presence.
+    image = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+    sha1 = hashlib.sha1(image).hexdigest()
+    await alice["xep_0084"].publish_avatar(image)
+    await alice["xep_0084"].publish_avatar_metadata([{"id": sha1, "type": "image/png", "bytes": len(image)}])
+    await get(bob.events, "the avatar", of(metadata, sha1))
+    await get(bob.presences, "the hash", lambda p: p["from"].bare == a and sha1 in str(p))
+    got = await bob["xep_0084"].retrieve_avatar(a, sha1)
+    assert got["pubsub"]["items"]["item"]["avatar_data"]["value"] == image, got
+    card = await bob["xep_0054"].get_vcard(a)
+    assert card["vcard_temp"]["PHOTO"]["BINVAL"] == image, card
+
+    # OMEMO of both ages: anybody gets devices and bundles.
+    devices = ET.fromstring("<devices xmlns='%s'><device id='7'/></devices>" % omemo)
+    options = form(access_model="open")
+    await alice["xep_0060"].publish(a, omemo + ":devices", id="current", payload=devices, options=options)
+    for i in ("7", "8"):
+        bundle = ET.fromstring("<bundle xmlns='%s'><spk id='%s'>a2V5</spk></bundle>" % (omemo, i))
+        await alice["xep_0060"].publish(a, omemo + ":bundles", id=i, payload=bundle, options=form(access_model="open", max_items="max"))
+    old = ET.fromstring("<list xmlns='%s'><device id='7'/></list>" % axolotl)
+    await alice["xep_0060"].publish(a, axolotl + ".devicelist", id="current", payload=old, options=options)
+    bundle = ET.fromstring("<bundle xmlns='%s'><signedPreKeyPublic signedPreKeyId='1'>a2V5</signedPreKeyPublic></bundle>" % axolotl)
+    await alice["xep_0060"].publish(a, axolotl + ".bundles:7", id="current", payload=bundle, options=options)
+    await get(bob.events, "the devices", of(omemo + ":devices"))
+    await get(bob.events, "the old devices", of(axolotl + ".devicelist"))
+    carol = await client("carol", "pep")
+    for node, item, want in ((omemo + ":devices", "current", "<device id=\"7\""), (omemo + ":bundles", "7", "<spk id=\"7\""),
+                             (axolotl + ".devicelist", "current", "<device id=\"7\""), (axolotl + ".bundles:7", "current", "signedPreKeyId=\"1\"")):
+        got = await carol["xep_0060"].get_item(a, node, item)
+        assert want in str(got), got
+    try:
+        await alice["xep_0060"].publish(a, omemo + ":devices", id="current", payload=devices, options=form(access_model="whitelist"))
+        raise AssertionError("published against a precondition")
+    except IqError as e:
+        assert e.condition == "conflict" and "precondition-not-met" in str(e.iq), e.iq
+    try:
+        await carol["xep_0060"].get_item(a, nick, "current")
+        raise AssertionError("a stranger reads the nick")
+    except IqError as e:
+        assert e.condition == "not-authorized" and "presence-subscription-required" in str(e.iq), e.iq
+
+    # A bookmark of today is there for an old client, and the other way round.
+    room = "slix-%s@conference.%s" % (uuid.uuid4().hex[:8], cfg["domain"])
+    private = form(persist_items="true", max_items="max", send_last_published_item="never", access_model="whitelist")
+    conference = ET.fromstring("<conference xmlns='%s' name='Slix' autojoin='true'><nick>al</nick></conference>" % bookmarks)
+    await alice["xep_0060"].publish(a, bookmarks, id=room, payload=conference, options=private)
+    await get(alice2.events, "the bookmark", of(bookmarks, room))
+    iq = alice.make_iq_get()
+    iq.append(ET.fromstring("<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>"))
+    assert room in str(await iq.send()), "no bookmark in private storage"
+    iq = alice.make_iq_set()
+    iq.append(ET.fromstring("<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'><conference jid='%s' name='Slix'/></storage></query>" % room))
+    await iq.send()
+    m = await get(alice2.events, "the changed bookmark", of(bookmarks, room))
+    assert "autojoin" not in str(m), m
+    await alice["xep_0060"].retract(a, bookmarks, room, notify=True)
+    await get(alice2.events, "its end", lambda m: m["pubsub_event"]["items"]["node"] == bookmarks and "retract" in str(m))
+
+    # Who comes later gets what is last.
+    late = await client("bob", "late", nick, metadata, omemo + ":devices")
+    for node in (nick, metadata, omemo + ":devices"):
+        await get(late.events, "the last item of " + node, lambda m, n=node: m["from"] == a and of(n)(m))
+    for node in (nick, metadata, "urn:xmpp:avatar:data", omemo + ":devices", omemo + ":bundles", axolotl + ".devicelist", axolotl + ".bundles:7", bookmarks):
+        await alice["xep_0060"].delete_node(a, node)
+    await get(late.events, "the end of the nick", lambda m: "delete" in str(m) and nick in str(m))
+    alice.send_presence_subscription(b, ptype="unsubscribe")
+    alice.send_presence_subscription(b, ptype="unsubscribed")
+    await asyncio.gather(*(c.logout() for c in (alice, alice2, bob, carol, late)))
+
+
 async def main():
     with open(sys.argv[2], encoding="utf-8") as f:
         cfg = json.load(f)
