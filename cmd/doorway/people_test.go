@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"doorway/gateway/control"
+	"doorway/xmpp/jid"
 )
 
 const withNumbers = "[sms]\ncountry = \"49\"\n"
@@ -281,4 +282,49 @@ func TestKillImport(t *testing.T) {
 		}
 	}
 	t.Logf("%d of 8 lists were answered", answered)
+}
+
+// A group's room and its bookmark come with the membership and go with it.
+func TestRoomsOfGroups(t *testing.T) {
+	b := startBox(t, withNumbers)
+	must := func(stdin string, args ...string) {
+		t.Helper()
+		if out, code := b.run(t, stdin, args...); code != exitOK {
+			t.Fatalf("doorway %s: %s", strings.Join(args, " "), out)
+		}
+	}
+	must("correct horse\n", "user", "add", "anna")
+	must("", "group", "add", "team", "anna", "--label", "The Team", "--room", "autojoin")
+	c := dialClient(t, b.addr(t, "XMPP"), filepath.Join(b.dir, "ca", "ca.pem"), "office.localhost", "anna", "correct horse")
+	t.Cleanup(func() { _ = c.Close() }) // ignored: the server may have gone first
+	c.present(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	bookmarked := func(want bool) {
+		t.Helper()
+		until(t, 30*time.Second, func() (bool, string) {
+			got, err := c.Get(ctx, jid.JID{}, "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:bookmarks:1'/></pubsub>")
+			if err != nil {
+				return false, err.Error()
+			}
+			s := got.String()
+			has := strings.Contains(s, "id='team@conference.office.localhost'") && strings.Contains(s, "The Team") && strings.Contains(s, "autojoin='true'")
+			return has == want, "bookmarks: " + s
+		})
+	}
+	bookmarked(true)
+	if err := c.Send("<presence to='team@conference.office.localhost/anna'><x xmlns='http://jabber.org/protocol/muc'/></presence>"); err != nil {
+		t.Fatal(err)
+	}
+	c.sees(t, "own presence", func(s string) bool {
+		return strings.Contains(s, "code='110'") && strings.Contains(s, "affiliation='member'")
+	})
+	must("", "group", "edit", "team", "--manager", "anna")
+	c.sees(t, "being an admin", func(s string) bool {
+		return strings.Contains(s, "code='110'") && strings.Contains(s, "affiliation='admin'")
+	})
+	must("", "group", "edit", "team", "--manager", "")
+	must("", "group", "member", "remove", "team", "anna")
+	c.sees(t, "leaving", func(s string) bool { return strings.Contains(s, "code='321'") })
+	bookmarked(false)
 }

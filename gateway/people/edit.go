@@ -367,9 +367,10 @@ func (e *Edit) changes(next *State) map[string]map[string]any {
 		}
 	}
 	for local, r := range e.accounts {
-		accounts[local] = nil
-		if r != nil {
+		if accounts[local] = nil; r != nil {
 			accounts[local] = r
+		} else {
+			people[RoomsKey(local)] = nil
 		}
 	}
 	all := map[string]map[string]any{}

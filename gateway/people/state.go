@@ -226,6 +226,10 @@ func (s *State) cycle() []string {
 
 const recordVersion = 1
 
+// RoomsKey is where the table "people" holds which bookmarks of rooms an
+// account was given (shared.Bookmarker); it goes with the account.
+func RoomsKey(local string) string { return local + "\x00rooms" }
+
 // photoKey is where the image of a person lies in the table "people".
 func photoKey(id string) string { return id + "\x00photo" }
 
@@ -236,7 +240,7 @@ func (p *People) load() (s *State, added map[string]any, err error) {
 	var bad error
 	err = p.store.Table("people").Range("", "", false, func(key string, raw []byte) bool {
 		if strings.Contains(key, "\x00") {
-			return true // a photo
+			return true // a photo, or bookmarks
 		}
 		r := personRecord{}
 		if bad = decode("person", key, raw, &r, &r.V); bad != nil {

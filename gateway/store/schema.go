@@ -46,7 +46,7 @@ type bucket struct {
 // "v", but where the line says otherwise.
 var schema = []bucket{
 	{"accounts", state, false, "localpart → account with its SCRAM keys (gateway/people)"},
-	{"people", state, false, "id → person; id, NUL, photo → the image itself, as bytes (gateway/people)"},
+	{"people", state, false, "id → person; id, NUL, photo → the image itself, as bytes; localpart, NUL, rooms → bookmarks given (gateway/people)"},
 	{"groups", state, false, "id → group with its members, and who sees them (gateway/people)"},
 	{"settings", state, false, "name → a value of the box itself, such as the seed of fake salts"},
 	{"service", state, false, "admins, blacklist, motd, welcome → what administrators set by commands (XEP-0133)"},
