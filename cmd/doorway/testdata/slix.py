@@ -770,6 +770,111 @@ async def pep(cfg):
     await asyncio.gather(*(c.logout() for c in (alice, alice2, bob, carol, late)))
 
 
+async def commands(cfg):
+    """Alice administers by ad-hoc commands; bob may not (XEP-0050, XEP-0133)."""
+    people = {}
+    for name in ("alice", "bob"):
+        c = people[name] = Client(cfg, user(cfg, name), "SCRAM-SHA-256")
+        c.register_plugin("xep_0004")
+        c.register_plugin("xep_0050")
+        c.register_plugin("xep_0133")
+        c.ended = asyncio.Event()
+        c.add_event_handler("disconnected", lambda _, c=c: c.ended.set())
+        await c.login()
+    alice, bob = people["alice"], people["bob"]
+    domain = cfg["domain"]
+    admin = "http://jabber.org/protocol/admin#"
+    adhoc = alice["xep_0050"]
+
+    # What there is, each sees by themselves.
+    info = await alice["xep_0030"].get_info(jid=domain)
+    assert "http://jabber.org/protocol/commands" in info["disco_info"]["features"], info
+    assert "xmpp:" + user(cfg, "alice")["jid"] in str(info), info  # XEP-0157
+    seen = {i[1] for i in (await adhoc.get_commands(domain))["disco_items"]["items"]}
+    assert {admin + "add-user", admin + "announce", admin + "get-online-users-num"} <= seen, seen
+    for i in (await bob["xep_0050"].get_commands(domain))["disco_items"]["items"]:
+        assert not i[1].startswith(admin), i
+    about = await alice["xep_0030"].get_info(jid=domain, node=admin + "add-user")
+    assert ("automation", "command-node") in {i[:2] for i in about["disco_info"]["identities"]}, about
+    try:
+        await bob["xep_0050"].send_command(domain, admin + "add-user")
+        raise AssertionError("bob may add users")
+    except IqError as e:
+        assert e.condition == "forbidden", e.iq
+
+    async def fill(node, **fields):
+        """Runs a command of one form, with the plugin's own flow."""
+        done = asyncio.get_event_loop().create_future()
+
+        def filled(iq, session):
+            form = alice["xep_0004"].make_form(ftype="submit")
+            form.add_field(var="FORM_TYPE", ftype="hidden", value=iq["command"]["form"]["values"]["FORM_TYPE"])
+            for k, v in fields.items():
+                form.add_field(var=k.replace("_", "-"), value=v)
+            session["payload"] = form
+            session["next"] = lambda iq, session: done.set_result(iq)
+            adhoc.complete_command(session)
+
+        def failed(iq, session):
+            if not done.done():
+                done.set_result(iq)
+        adhoc.start_command(domain, admin + node, {"next": filled, "error": failed})
+        return await asyncio.wait_for(done, LIMIT)
+
+    # The plugin of XEP-0133 knows its commands by name.
+    count = asyncio.get_event_loop().create_future()
+    alice["xep_0133"].get_online_users_num(session={"next": lambda iq, s: count.set_result(iq)})
+    iq = await asyncio.wait_for(count, LIMIT)
+    assert iq["command"]["status"] == "completed" and iq["command"]["form"]["values"]["onlineusersnum"] == "2", iq
+
+    new = "dave@" + domain
+    iq = await fill("add-user", accountjid=new, password="a long password", **{"password_verify": "another one"})
+    assert iq["command"]["status"] == "executing" and "differ" in str(iq["command"]), iq
+    iq = await fill("add-user", accountjid=new, password="a long password", **{"password_verify": "a long password"})
+    assert iq["command"]["status"] == "completed", iq
+    iq = await fill("add-user", accountjid=new, password="a long password", **{"password_verify": "a long password"})
+    assert iq["error"]["condition"] == "conflict", iq
+    dave = Client(cfg, {"jid": new, "password": "a long password"}, "SCRAM-SHA-256")
+    gone = asyncio.Event()
+    dave.add_event_handler("stream_error", lambda e: gone.set())
+    await dave.login()
+
+    iq = await fill("announce", announcement="Fire drill at noon.")
+    assert iq["command"]["status"] == "completed", iq
+    for c in (alice, bob, dave):
+        msg = await get(c.inbox, "the announcement", says("Fire drill at noon."))
+        assert msg["from"] == domain, msg
+    iq = await fill("user-stats", accountjid=new)
+    assert "slix" in str(iq["command"]["form"]["values"]["onlineresources"]), iq
+    iq = await fill("disable-user", accountjids=[new])
+    assert iq["command"]["status"] == "completed", iq
+    await asyncio.wait_for(gone.wait(), LIMIT)
+    dave.abort()
+    again = Client(cfg, {"jid": new, "password": "a long password"}, "SCRAM-SHA-256")
+    host, port = cfg["c2s"].rsplit(":", 1)
+    reason = asyncio.get_event_loop().create_future()
+    again.add_event_handler("failed_auth", lambda e: reason.done() or reason.set_result(e))
+    again.connect((host, int(port)), force_starttls=True, disable_starttls=False)
+    assert (await asyncio.wait_for(reason, LIMIT))["condition"] == "account-disabled"
+    again.abort()
+    iq = await fill("delete-user", accountjids=[new])
+    assert iq["command"]["status"] == "completed", iq
+
+    # A flow that is left and one that is broken.
+    iq = await adhoc.send_command(domain, admin + "announce")
+    sid = iq["command"]["sessionid"]
+    iq = await adhoc.send_command(domain, admin + "announce", action="cancel", sessionid=sid)
+    assert iq["command"]["status"] == "canceled", iq
+    for kw, want in (({"sessionid": sid}, "session-expired"), ({"sessionid": "nonsense"}, "bad-sessionid"), ({"action": "leap"}, "malformed-action")):
+        try:
+            await adhoc.send_command(domain, admin + "announce", **kw)
+            raise AssertionError("%s was taken" % kw)
+        except IqError as e:
+            assert want in str(e.iq), e.iq
+    await alice.logout()
+    await bob.logout()
+
+
 async def main():
     with open(sys.argv[2], encoding="utf-8") as f:
         cfg = json.load(f)
