@@ -17,6 +17,7 @@ const (
 	finalCME
 	finalCMS
 	finalOther // NO CARRIER, COMMAND NOT SUPPORT…: refused
+	finalNone  // no answer came
 )
 
 // final is a final result code (3GPP TS 27.007 §4.1, §9.2; TS 27.005 §3.2.5).
@@ -233,7 +234,16 @@ func parsePDU(line string, length int) (tpdu []byte, ok bool) {
 	if length == len(b) {
 		return b, true // COMPAT: no SMSC field at all
 	}
+	if n < len(b) && n <= 12 {
+		return b[n:], true // the length lies: what is there is decoded as far as it goes
+	}
 	return nil, false
+}
+
+// wholePDU tells whether a PDU line is as long as its header says; a line that
+// is not may have lost bytes on its way.
+func wholePDU(line string, length int) bool {
+	return length < 0 || fitsPDU(line, length) || isHex(line, 2) && len(line) == 2*length
 }
 
 // fitsPDU tells whether a PDU line with an SMSC field has the announced length.

@@ -186,7 +186,9 @@ func TestParsers(t *testing.T) {
 	b, ok = parsePDU("0791551010010201060405", 3)
 	check("PDU with SMSC", []any{b, ok}, []any{[]byte{6, 4, 5}, true})
 	_, ok = parsePDU("00060405", 5)
-	check("PDU of another length", ok, false)
+	check("PDU of another length", []bool{ok, wholePDU("00060405", 5), wholePDU("00060405", 3), wholePDU("00060405", 4)}, []bool{true, false, true, true})
+	_, ok = parsePDU("FF060405", 5)
+	check("SMSC longer than the line", ok, false)
 }
 
 // A URC that comes in the middle of everything else keeps out of it, and lines

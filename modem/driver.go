@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -39,7 +40,8 @@ type Driver struct {
 	tokens atomic.Uint64 // names of attempts to send
 	limit  atomic.Int64  // until when the loop may be busy, as time since base
 	base   time.Time
-	ended  atomic.Uint64 // number of the burst that was ended by its caller
+	ended  atomic.Uint64                                     // number of the burst that was ended by its caller
+	dial   func(context.Context) (io.ReadWriteCloser, error) // opens the port; tests put a wire here
 
 	mu     sync.Mutex // guards what follows
 	status Status
@@ -94,6 +96,13 @@ func New(c Config) *Driver {
 		probes: make(chan chan struct{}), base: time.Now(), mute: map[string]int{}, others: map[string]bool{},
 		ladder: ladder{power: len(c.Power) > 0}, calls: make(chan Call, 32),
 		slots: map[slot]*offered{}, pushed: map[uint64]*offered{}, kept: map[slot]string{},
+	}
+	d.dial = func(ctx context.Context) (io.ReadWriteCloser, error) {
+		p, err := d.open(ctx)
+		if err != nil {
+			return nil, err // not p: a nil pointer is no nil interface
+		}
+		return p, nil
 	}
 	d.status = Status{Name: c.Name, Device: c.Device, State: Absent, Since: time.Now(),
 		Text: "The modem driver has not been started yet."}
@@ -229,7 +238,7 @@ func (d *Driver) missing(err error) bool {
 // session opens the port, runs the modem on it and returns why that ended.
 func (d *Driver) session(ctx context.Context) (err error) {
 	d.setBusy(time.Now().Add(30 * time.Second))
-	p, err := d.open(ctx)
+	p, err := d.dial(ctx)
 	if err != nil {
 		return err
 	}

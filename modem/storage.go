@@ -101,7 +101,8 @@ func (d *Driver) offerPushed(s *session, u urc) {
 			// The modem waits for a while, one message at a time (timer TR2M of
 			// TS 24.011): an acknowledgement that is late would be for another one.
 			if id == d.pushes && time.Since(of.stored.At) < s.t.Prompt {
-				if ok, err := s.set(ctx, "AT+CNMA", 0); ok || err != nil {
+				// Once: a second one would acknowledge the next message.
+				if r, err := s.ask1(ctx, command{line: "AT+CNMA", limit: s.t.Command}); r.final.ok() || err != nil {
 					return err
 				}
 			}
@@ -158,6 +159,13 @@ func (s *session) readSlot(ctx context.Context, k slot) (found, report bool, err
 		return false, false, err
 	}
 	h, pdu, ok, err := s.readPDU(ctx, k.index)
+	if err == nil && ok && !wholePDU(pdu, h.length) {
+		// Bytes may have been lost on the way; what it says twice is what it has.
+		h2, pdu2, ok2, err2 := s.readPDU(ctx, k.index)
+		if err = err2; ok2 {
+			h, pdu = h2, pdu2
+		}
+	}
 	if err != nil || !ok {
 		return false, false, err
 	}
@@ -225,10 +233,16 @@ func (d *Driver) deleteSlot(ctx context.Context, k slot, sum [sha256.Size]byte, 
 				return nil
 			}
 		}
-		r, err := s.ask(ctx, command{line: "AT+CMGD=" + strconv.Itoa(k.index), limit: s.t.Storage})
+		// Once: when the answer is lost the slot may be empty and another message
+		// lie in it by now, which a second command would delete unread.
+		r, err := s.ask1(ctx, command{line: "AT+CMGD=" + strconv.Itoa(k.index), limit: s.t.Storage})
 		switch {
 		case err != nil:
 			refused = ErrDown
+		case r.final.kind == finalNone:
+			s.gen[k]++ // it is read again before the next try
+			s.drainDue = true
+			refused = fmt.Errorf("delete %s %d: no answer", k.mem, k.index)
 		case r.final.ok(), r.final.kind == finalCMS && r.final.code == 321:
 			s.gen[k]++
 			delete(d.slots, k)
@@ -323,6 +337,10 @@ func (s *session) drainMemory(ctx context.Context, mem string) error {
 			missing = true
 			continue
 		}
+		if !wholePDU(r.lines[i+1], h.length) {
+			s.want = append(s.want, reading{slot: slot{mem, h.index}})
+			continue
+		}
 		if err := s.listed(ctx, slot{mem, h.index}, h, r.lines[i+1], u); err != nil {
 			return err
 		}
@@ -347,7 +365,7 @@ func (s *session) listed(ctx context.Context, k slot, h header, pdu string, u us
 		return nil
 	}
 	s.d.log.Warn("modem storage fills up: a draft is deleted", "storage", k.mem, "index", k.index)
-	_, err := s.ask(ctx, command{line: "AT+CMGD=" + strconv.Itoa(k.index), limit: s.t.Storage})
+	_, err := s.ask1(ctx, command{line: "AT+CMGD=" + strconv.Itoa(k.index), limit: s.t.Storage})
 	return err
 }
 

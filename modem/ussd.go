@@ -172,7 +172,8 @@ func (s *session) ask1(ctx context.Context, c command) (result, error) {
 	if err != errTimeout {
 		return r, err
 	}
-	return result{final: final{kind: finalOther, code: -1, raw: "no answer"}}, s.e.resync(ctx)
+	r = result{final: final{kind: finalNone, code: -1, raw: "no answer"}}
+	return r, s.e.resync(ctx)
 }
 
 // heardTalk takes a +CUSD.

@@ -19,6 +19,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ import (
 type Config struct {
 	Number string // own number, E.164
 	Link   string // path of a symbolic link to the slave; "" for none
+	NoPort bool   // open no pseudo-terminal: Attach gives it a wire
 
 	Manufacturer, Model, Revision string
 	IMEI, IMSI, ICCID             string
@@ -159,8 +161,10 @@ func New(cfg Config) (*Emulator, error) {
 		e.net = NewNetwork(NetworkConfig{Latency: cfg.Latency, Phones: cfg.Phones, Log: cfg.Log})
 		e.log = e.net.log // one lock for one writer
 	}
-	if e.port, err = openPort(cfg.Link); err != nil {
-		return nil, err
+	if !cfg.NoPort {
+		if e.port, err = openPort(cfg.Link); err != nil {
+			return nil, err
+		}
 	}
 	e.net.join(e)
 	return e, nil
@@ -220,7 +224,23 @@ func (e *Emulator) Path() string {
 	if e.port == nil {
 		return ""
 	}
-	return e.port.slave.Name()
+	return e.port.name()
+}
+
+// Attach has the modem use a connection in the place of its port, such as one
+// end of a net.Pipe, until that is closed; then it is as if it were unplugged.
+func (e *Emulator) Attach(c net.Conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.port != nil {
+		e.port.close(e.link)
+	}
+	e.port = &port{master: c}
+	e.generation++
+	select {
+	case e.reopened <- struct{}{}:
+	default:
+	}
 }
 
 // Number is the modem's own number.
@@ -379,7 +399,7 @@ func (e *Emulator) vanish(back time.Duration) {
 			return
 		}
 		e.port = p
-		e.log.add(Entry{Kind: LogPort, Modem: e.Number(), Data: "back at " + p.slave.Name()})
+		e.log.add(Entry{Kind: LogPort, Modem: e.Number(), Data: "back at " + p.name()})
 		select {
 		case e.reopened <- struct{}{}:
 		default:
@@ -407,7 +427,7 @@ func (e *Emulator) write(raw string) {
 	}
 	e.log.add(Entry{Kind: LogTx, Modem: e.Number(), Data: raw})
 	_ = e.port.master.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // ignored: terminals have deadlines
-	_, _ = e.port.master.WriteString(raw)                                      // ignored: lost, as said above
+	_, _ = io.WriteString(e.port.master, raw)                                  // ignored: lost, as said above
 }
 
 // Set changes the modem's state from outside. Names: echo 0|1, dialect

@@ -199,6 +199,9 @@ func (e *Emulator) respond(r Rule, line string, do func() answer) {
 	}
 	out := r.Before + info
 	rest := final + r.After
+	if r.Spoil != nil {
+		out, rest = r.Spoil(out+rest), ""
+	}
 	if r.Partial > 0 {
 		out, rest = (out + rest)[:min(r.Partial, len(out+rest))], ""
 	}

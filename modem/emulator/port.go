@@ -2,18 +2,36 @@ package emulator
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
+// wire is what bytes go over.
+type wire interface {
+	io.ReadWriteCloser
+	SetWriteDeadline(time.Time) error
+}
+
 // port is a pseudo-terminal. The slave stays open here too, so that the
-// master never reads an error when a client closes its end.
+// master never reads an error when a client closes its end. A wire that was
+// attached has no slave.
 type port struct {
-	master, slave *os.File
+	master wire
+	slave  *os.File
+}
+
+// name is where a client opens it; "" for a wire that was attached.
+func (p *port) name() string {
+	if p.slave == nil {
+		return ""
+	}
+	return p.slave.Name()
 }
 
 // openPort makes a raw pseudo-terminal and points the link at its slave. On
@@ -66,11 +84,13 @@ func nonblocking(f *os.File) (*os.File, error) {
 
 // close ends both ends; a client sees a hang-up. The link goes if it is ours.
 func (p *port) close(link string) {
-	if link != "" {
+	if link != "" && p.slave != nil {
 		if to, err := os.Readlink(link); err == nil && to == p.slave.Name() {
 			_ = os.Remove(link) // ignored: a stale link leads nowhere
 		}
 	}
 	_ = p.master.Close() // ignored: nothing is buffered in a terminal
-	_ = p.slave.Close()  // ignored: as above
+	if p.slave != nil {
+		_ = p.slave.Close() // ignored: as above
+	}
 }

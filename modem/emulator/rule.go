@@ -46,6 +46,8 @@ type Rule struct {
 	Receive []Incoming // messages that are stored and announced before the answer
 	Unasked []Unasked  // raw bytes at times counted from the event
 
+	Spoil func(string) string // changes the answer; only in Go
+
 	put []Slot // laid into the memory in use where it has room, before the command is carried out
 }
 
