@@ -59,10 +59,12 @@ var arrows = []struct {
 	{"gateway/people", []string{"gateway/store", "transports/number", "xmpp/jid", "xmpp/sasl"}},
 	{"gateway/people/shared", []string{"gateway/people", "xmpp", "xmpp/jid", "xmpp/xmlstream"}},
 	{"gateway/transfer", []string{"gateway/people", "xmpp", "xmpp/jid", "xmpp/sasl", "xmpp/stanza", "xmpp/xmlstream"}},
-	{"gateway/control", []string{"gateway/health", "gateway/people", "gateway/queue", "gateway/transfer", "modem", "transports", "transports/sms", "xmpp/jid"}},
+	{"gateway/token", nil},
+	{"gateway/hook", []string{"gateway/queue", "gateway/store", "modem", "transports"}},
+	{"gateway/control", []string{"gateway/health", "gateway/hook", "gateway/people", "gateway/queue", "gateway/token", "gateway/transfer", "modem", "transports", "transports/sms", "xmpp/jid"}},
 	{"gateway/bridge", []string{"gateway/people", "transports", "xmpp", "xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"gateway/doctor", []string{"gateway/certs", "gateway/config", "gateway/health", "gateway/store", "modem", "modem/port", "transports"}},
-	{"gateway/api", []string{"gateway/health", "gateway/people", "gateway/queue", "modem", "transports"}},
+	{"gateway/api", []string{"gateway/health", "gateway/hook", "gateway/people", "gateway/queue", "gateway/token", "modem", "transports", "transports/sms"}},
 }
 
 // keepers are modules that only one package may import.

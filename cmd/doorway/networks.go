@@ -9,6 +9,7 @@ import (
 	"doorway/gateway/queue"
 	"doorway/gateway/supervise"
 	"doorway/modem"
+	"doorway/transports"
 	"doorway/transports/sms"
 	"doorway/xmpp/jid"
 )
@@ -29,7 +30,7 @@ func (s *server) constructSMS() error {
 		return err
 	}
 	s.group.Add(task("queue", s.queue.Run))
-	s.sms = sms.New(smsConfig(s.cfg, drivers))
+	s.sms = sms.New(s.smsConfig(drivers))
 	if err := s.settleCopy(); err != nil {
 		return err
 	}
@@ -39,8 +40,9 @@ func (s *server) constructSMS() error {
 	b, err := bridge.New(bridge.Config{
 		Network: s.sms, Domain: s.cfg.SMSDomain(), Host: s.router,
 		Table: s.store.Table("bridge"), NetworkTable: s.store.Table("sms"), Outbox: s.queue,
-		Keywords: s.keywords(), DefaultRecipients: s.recipients,
-		Card: s.card, Version: version, Log: s.log, Now: time.Now,
+		Interceptors: []bridge.Interceptor{s.hooks.Incoming}, Keywords: s.keywords(), Group: s.managersOf, DefaultRecipients: s.recipients,
+		Receipts: []func(context.Context, transports.Receipt) error{s.hooks.Receipt},
+		Card:     s.card, Version: version, Log: s.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

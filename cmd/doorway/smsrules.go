@@ -1,11 +1,14 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
+	"doorway/gateway/api"
 	"doorway/gateway/bridge"
-	"doorway/gateway/config"
 	"doorway/gateway/health"
+	"doorway/gateway/hook"
+	"doorway/gateway/people"
 	"doorway/modem"
 	"doorway/transports"
 	"doorway/transports/sms"
@@ -13,7 +16,8 @@ import (
 )
 
 // smsConfig is the SMS network as the configuration has it.
-func smsConfig(c *config.Config, modems []modem.Modem) sms.Config {
+func (srv *server) smsConfig(modems []modem.Modem) sms.Config {
+	c := srv.cfg
 	s := c.SMS
 	routes := map[string]sms.Route{}
 	for _, m := range c.Modems {
@@ -30,6 +34,7 @@ func smsConfig(c *config.Config, modems []modem.Modem) sms.Config {
 		Validity: validity, UrgentValidity: urgent, Routes: routes, Failover: failover,
 		PersonPerDay: s.PersonPerDay, PerDay: s.PerDay, Hours: sms.Hours{From: from, Until: until},
 		AllowTo: s.AllowTo, DenyTo: s.DenyTo, AllowFrom: s.AllowFrom, DenyFrom: s.DenyFrom,
+		Groups: srv.groupsOf, Unwanted: srv.unwanted,
 		Answers: sms.Answers{Stop: s.StopAnswer, Start: s.StartAnswer, Help: s.HelpAnswer},
 	}
 }
@@ -58,9 +63,84 @@ func (s *server) keywords() []bridge.Keyword {
 	return list
 }
 
-// smsFindings are the modems that are kept from sending, as warnings for people.
-func smsFindings(n *sms.Network) []health.Finding {
+// unwanted reports that the person who has a number wants no texts.
+func (s *server) unwanted(num string) bool {
+	p := s.people.State().OfPhone(num)
+	return p != nil && p.NoSMS
+}
+
+// groupsOf names the groups that an account is in, also through other groups.
+func (s *server) groupsOf(account string) []string {
+	j, err := jid.Parse(account)
+	if err != nil || j.Domain() != s.cfg.Domain {
+		return nil
+	}
+	p := s.people.State().OfAccount(j.Local())
+	if p == nil {
+		return nil
+	}
+	var names []string
+	for _, g := range groupsWith(s.people.State(), people.Member(p.ID)) {
+		names = append(names, g.ID, g.Label)
+	}
+	return names
+}
+
+// groupsWith lists the groups that have a member, also through other groups.
+func groupsWith(st *people.State, m people.Member) []*people.Group {
+	var list []*people.Group
+	seen := map[string]bool{}
+	for todo := []people.Member{m, people.Everybody}; len(todo) > 0; todo = todo[1:] {
+		for g := range st.Groups() {
+			if !seen[g.ID] && g.Has(todo[0]) {
+				seen[g.ID] = true
+				list = append(list, g)
+				todo = append(todo, people.GroupMember(g.ID))
+			}
+		}
+	}
+	return list
+}
+
+// managersOf are who answers for a number that belongs to somebody in their groups.
+func (s *server) managersOf(from transports.ContactID) []jid.JID {
+	st := s.people.State()
+	m := people.Member(from)
+	if p := st.OfPhone(string(from)); p != nil {
+		m = people.Member(p.ID)
+	}
+	var list []jid.JID
+	for _, g := range groupsWith(st, m) {
+		for _, id := range g.Managers {
+			p := st.Person(id)
+			if p == nil || people.Member(id) == m {
+				continue
+			}
+			if a := p.Address(); a != (jid.JID{}) && a.Domain() != s.cfg.SMSDomain() && !slices.Contains(list, a) {
+				list = append(list, a)
+			}
+		}
+	}
+	return list
+}
+
+// smsUsage is what the modems have sent, for the API.
+func smsUsage(n *sms.Network) []api.ModemUsage {
+	list := []api.ModemUsage{}
+	for _, u := range n.Use() {
+		list = append(list, api.ModemUsage{Modem: u.Modem, Hour: u.Hour, Day: u.Day, PerHour: u.PerHour, PerDay: u.PerDay, Resting: u.Resting, Failing: u.Distinct})
+	}
+	return list
+}
+
+// smsFindings are the modems that are kept from sending, and webhooks that were switched off, as warnings for people.
+func smsFindings(n *sms.Network, hooks *hook.Hooks) []health.Finding {
 	var list []health.Finding
+	for _, h := range hooks.List() {
+		if h.Off != "" {
+			list = append(list, health.Finding{Name: "webhook " + h.ID, Severity: health.Warning, Text: h.Off, Since: h.Created})
+		}
+	}
 	for _, t := range n.Troubles() {
 		list = append(list, health.Finding{Name: "sms " + t.Modem, Severity: health.Warning, Text: t.Text, Since: t.Since})
 	}

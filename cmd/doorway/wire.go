@@ -22,11 +22,13 @@ import (
 	"doorway/gateway/control"
 	"doorway/gateway/doctor"
 	"doorway/gateway/health"
+	"doorway/gateway/hook"
 	"doorway/gateway/people"
 	"doorway/gateway/people/shared"
 	"doorway/gateway/queue"
 	"doorway/gateway/store"
 	"doorway/gateway/supervise"
+	"doorway/gateway/token"
 	"doorway/modem"
 	"doorway/transports/number"
 	"doorway/transports/sms"
@@ -58,6 +60,8 @@ type server struct {
 	sms     *sms.Network
 	control *control.Server
 	web     *api.Server
+	tokens  *token.Book
+	hooks   *hook.Hooks
 	ports   *listeners
 	token   string
 	started time.Time
@@ -129,6 +133,12 @@ func (s *server) construct() error {
 	s.router = router.New(router.Config{
 		Domain: s.cfg.Domain, Accounts: s.people, Store: lender{s.store}, Log: s.log,
 	})
+	if s.hooks, err = hook.Open(hook.Options{Store: s.store, Log: s.log}); err != nil {
+		return err
+	}
+	if s.tokens, err = token.Open(s.store.Table("tokens"), time.Now); err != nil {
+		return err
+	}
 	if err := s.constructSMS(); err != nil {
 		return err
 	}
@@ -201,6 +211,8 @@ func (s *server) constructDoors() error {
 	control.ModemTools(s.control, func() []*modem.Driver { return s.modems }, s.scan)
 	control.Backup(s.control, s.copyForBackup)
 	control.SMS(s.control, s.sms, s.queue, s.cfg.Domain)
+	control.Tokens(s.control, s.tokens)
+	control.Webhooks(s.control, s.hooks)
 	control.Handle(s.control, "doctor", func(context.Context, struct{}) (doctor.Facts, error) { return s.facts() })
 	control.Handle(s.control, "reload", func(context.Context, struct{}) (reloaded, error) { return s.reload() })
 	socket, err := control.Listen(s.cfg.Data)
@@ -212,7 +224,13 @@ func (s *server) constructDoors() error {
 	if file := s.certs.CAFile(); file != "" {
 		ca = func() ([]byte, error) { return os.ReadFile(file) }
 	}
-	s.web = api.New(api.Config{Overview: s.overview, CAFile: ca, Token: s.token, Log: s.log})
+	s.web = api.New(api.Config{
+		Overview: s.overview, Ready: func() bool { return s.serving.Load() && s.store.Stats().Err == nil }, CAFile: ca,
+		Token: s.token, Tokens: s.tokens, Replies: s.store.Table("api_replies"), SMS: s.sms, Queue: s.queue, Hooks: s.hooks, Log: s.log,
+	})
+	s.group.Add(task("API", s.web.Run))
+	s.group.Add(task("webhooks", s.hooks.Run))
+	s.group.Add(task("modem events", func(ctx context.Context) error { return s.hooks.Watch(ctx, s.modemStatus) }))
 	return nil
 }
 
@@ -355,9 +373,9 @@ func (s *server) overview() api.Overview {
 	o := api.Overview{
 		Version: version, Domain: s.cfg.Domain, Started: s.started, Accounts: len(s.people.List()), Sessions: s.clients.Connections(),
 		Queue: s.queue.Counts(), Modems: s.modemStatus(), Commits: stats.Commits, Changes: stats.Changes, Panics: s.health.Panics(),
-		CAFingerprint: s.certs.Fingerprint(),
+		CAFingerprint: s.certs.Fingerprint(), Hooks: s.hooks.Counts(), Usage: smsUsage(s.sms),
 	}
-	o.Findings = append(s.health.List(), smsFindings(s.sms)...)
+	o.Findings = append(s.health.List(), smsFindings(s.sms, s.hooks)...)
 	for _, m := range o.Modems {
 		o.Findings = append(o.Findings, modemFindings(m)...)
 	}

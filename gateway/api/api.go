@@ -1,28 +1,36 @@
 // Package api answers HTTP: health for monitors, metrics for Prometheus, the
-// CA certificate for new devices, a status page for people, and the status
-// as JSON for programs that carry the API token.
+// CA certificate for new devices, a status page for people, and for programs
+// that carry a token an API to send and follow texts and to keep webhooks.
+// openapi.json describes that API; docs/api.md explains it.
 //
-// It holds no state of its own and starts no goroutine but those of net/http,
-// which Serve waits for.
+// It implements bearer tokens (RFC 6750), problem details (RFC 9457) and
+// Idempotency-Key (draft-ietf-httpapi-idempotency-key-header). It leaves out
+// alerts and people.
+//
+// It starts no goroutine but those of net/http, which Serve waits for.
 package api
 
 import (
 	"context"
-	"crypto/subtle"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"doorway/gateway/health"
+	"doorway/gateway/hook"
+	"doorway/gateway/token"
 	"doorway/modem"
 	"doorway/transports"
+	"doorway/transports/sms"
 )
 
 // Overview is one look at the whole box.
@@ -38,32 +46,116 @@ type Overview struct {
 	Commits  uint64                   `json:"store_commits"`
 	Changes  uint64                   `json:"store_changes"`
 	Panics   int                      `json:"panics"`
+	Usage    []ModemUsage             `json:"modem_usage"`
+	Hooks    map[transports.State]int `json:"webhook_deliveries"`
 	// CAFingerprint is the SHA-256 of the box's CA, "" when a foreign certificate is used.
 	CAFingerprint string `json:"ca_sha256,omitempty"`
+}
+
+// ModemUsage is what one modem has sent.
+type ModemUsage struct {
+	Modem   string `json:"modem"`
+	Hour    int    `json:"parts_this_hour"`
+	Day     int    `json:"parts_today"`
+	PerHour int    `json:"per_hour,omitempty"` // the caps
+	PerDay  int    `json:"per_day,omitempty"`
+	Resting bool   `json:"resting"`
+	Failing int    `json:"failing"` // texts in a row that could not be sent
+}
+
+// Texts is the network of texts; *sms.Network satisfies it.
+type Texts interface {
+	Send(ctx context.Context, m transports.Message) (transports.Ref, error)
+	ContactID(typed string) (transports.ContactID, error)
+	Describe(job transports.Job) (sms.Chain, error)
+	Inbox(from string, before uint64, limit int) ([]sms.Received, error)
+}
+
+// Queue is the outbox of texts.
+type Queue interface {
+	Get(id uint64) (transports.Job, error)
+	List(f transports.Filter) ([]transports.Job, error)
+	Cancel(id uint64) error
 }
 
 // Config is what the handler needs.
 type Config struct {
 	Overview func() Overview
+	Ready    func() bool            // the store and the listeners are; nil: always
 	CAFile   func() ([]byte, error) // the CA as PEM; nil without one
-	Token    string                 // of /api/; "" refuses all
+	Token    string                 // the box's own, of scope admin; "" for none
+	Tokens   *token.Book
+	Replies  Table // "api_replies"
+	SMS      Texts
+	Queue    Queue
+	Hooks    *hook.Hooks
 	Log      *slog.Logger
 }
 
 // Server answers HTTP.
 type Server struct {
-	c   Config
-	mux *http.ServeMux
+	c       Config
+	mux     *http.ServeMux
+	guesses guesses
+	running running
+}
+
+// route is a row of the table of addresses.
+type route struct {
+	method, path string
+	serve        http.HandlerFunc
+}
+
+func (s *Server) routes() []route {
+	return []route{
+		{"GET", "/{$}", s.status},
+		{"GET", "/healthz", s.healthz},
+		{"GET", "/readyz", s.readyz},
+		{"GET", "/metrics", s.metrics},
+		{"GET", "/ca.pem", s.ca},
+		{"GET", "/problems/{slug}", s.explain},
+		{"GET", "/api/v1/openapi.json", s.openapi},
+		{"GET", "/api/v1/status", s.allow(token.Admin, s.apiStatus)},
+		{"POST", "/api/v1/sms", s.allow(token.SMSSend, s.once(s.send))},
+		{"GET", "/api/v1/sms", s.allow(token.SMSRead, s.listTexts)},
+		{"GET", "/api/v1/sms/{id}", s.allow(token.SMSRead, s.getText)},
+		{"DELETE", "/api/v1/sms/{id}", s.allow(token.SMSSend, s.withdraw)},
+		{"GET", "/api/v1/webhooks", s.allow(token.Admin, s.listHooks)},
+		{"POST", "/api/v1/webhooks", s.allow(token.Admin, s.each(s.addHook))},
+		{"GET", "/api/v1/webhooks/{id}", s.allow(token.Admin, s.getHook)},
+		{"DELETE", "/api/v1/webhooks/{id}", s.allow(token.Admin, s.removeHook)},
+		{"POST", "/api/v1/webhooks/{id}/test", s.allow(token.Admin, s.each(s.testHook))},
+		{"GET", "/api/v1/webhooks/{id}/deliveries", s.allow(token.Admin, s.listDeliveries)},
+	}
+}
+
+//go:embed openapi.json
+var openapiJSON []byte
+
+func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) {
+	s.raw(w, http.StatusOK, openapiJSON)
 }
 
 // New makes a Server.
 func New(c Config) *Server {
 	s := &Server{c: c, mux: http.NewServeMux()}
-	s.mux.HandleFunc("GET /{$}", s.status)
-	s.mux.HandleFunc("GET /healthz", s.healthz)
-	s.mux.HandleFunc("GET /metrics", s.metrics)
-	s.mux.HandleFunc("GET /ca.pem", s.ca)
-	s.mux.HandleFunc("GET /api/v1/status", s.bearer(s.apiStatus))
+	methods := map[string][]string{}
+	for _, r := range s.routes() {
+		s.mux.HandleFunc(r.method+" "+r.path, r.serve)
+		methods[r.path] = append(methods[r.path], r.method)
+	}
+	for path, known := range methods {
+		if slices.Contains(known, "GET") {
+			known = append(known, "HEAD") // net/http answers it with the GET
+		}
+		s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", strings.Join(known, ", "))
+			s.refuse(w, r, problem("method-not-allowed", "This address takes "+strings.Join(known, ", ")+"."))
+		})
+	}
+	s.mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, problem("not-found", "There is no such address; /api/v1/openapi.json lists them all."))
+	})
 	return s
 }
 
@@ -120,8 +212,18 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	s.json(w, status, map[string]any{"status": word, "findings": o.Findings})
 }
 
-func (s *Server) apiStatus(w http.ResponseWriter, _ *http.Request) {
+// readyz is 200 once doorway takes connections and as long as it can store.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	if s.c.Ready != nil && !s.c.Ready() {
+		s.refuse(w, r, problem("starting", "doorway is starting or stopping, or its disk takes nothing."))
+		return
+	}
+	s.json(w, http.StatusOK, map[string]any{"status": "ready"})
+}
+
+func (s *Server) apiStatus(w http.ResponseWriter, _ *http.Request, _ token.Token) *Problem {
 	s.json(w, http.StatusOK, s.c.Overview())
+	return nil
 }
 
 func (s *Server) json(w http.ResponseWriter, status int, v any) {
@@ -131,30 +233,19 @@ func (s *Server) json(w http.ResponseWriter, status int, v any) {
 		http.Error(w, "doorway has a fault here; its log has the details.", http.StatusInternalServerError)
 		return
 	}
+	s.raw(w, status, append(b, '\n'))
+}
+
+// raw answers with JSON that is encoded already.
+func (s *Server) raw(w http.ResponseWriter, status int, b []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	s.write(w, append(b, '\n'))
+	s.write(w, b)
 }
 
 func (s *Server) write(w http.ResponseWriter, b []byte) {
 	if _, err := w.Write(b); err != nil {
 		s.c.Log.Debug("http client went away", "comp", "api", "err", err)
-	}
-}
-
-// bearer lets in requests with the API token (RFC 6750 §2.1); problems are
-// told as problem+json (RFC 9457).
-func (s *Server) bearer(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || s.c.Token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(s.c.Token)) != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="doorway"`)
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(http.StatusUnauthorized)
-			s.write(w, []byte(`{"title":"Unauthorized","status":401,"detail":"Send the API token as: Authorization: Bearer TOKEN. It is in the file api.token in the data folder."}`+"\n"))
-			return
-		}
-		next(w, r)
 	}
 }
 
@@ -197,6 +288,21 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 		if m.RSSI != 0 {
 			gauge(fmt.Sprintf("doorway_modem_rssi_dbm{modem=%q}", m.Name), float64(m.RSSI))
 		}
+	}
+	for _, u := range o.Usage {
+		gauge(fmt.Sprintf("doorway_modem_parts_hour{modem=%q}", u.Modem), float64(u.Hour))
+		gauge(fmt.Sprintf("doorway_modem_parts_day{modem=%q}", u.Modem), float64(u.Day))
+		gauge(fmt.Sprintf("doorway_modem_cap_hour{modem=%q}", u.Modem), float64(u.PerHour))
+		gauge(fmt.Sprintf("doorway_modem_cap_day{modem=%q}", u.Modem), float64(u.PerDay))
+		gauge(fmt.Sprintf("doorway_modem_failing{modem=%q}", u.Modem), float64(u.Failing))
+		resting := 0.0
+		if u.Resting {
+			resting = 1
+		}
+		gauge(fmt.Sprintf("doorway_modem_resting{modem=%q}", u.Modem), resting)
+	}
+	for state, n := range o.Hooks {
+		gauge(fmt.Sprintf("doorway_webhook_deliveries{state=%q}", string(state)), float64(n))
 	}
 	count := map[health.Severity]int{health.Info: 0, health.Warning: 0, health.Failure: 0}
 	for _, f := range o.Findings {

@@ -73,11 +73,16 @@ func TestHealthz(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	code, body := get(t, server(t, example()).URL+"/metrics", "")
+	o := example()
+	o.Usage = []ModemUsage{{Modem: "gsm0", Hour: 3, Day: 7, PerDay: 300, Resting: true, Failing: 2}}
+	o.Hooks = map[transports.State]int{transports.RetryWait: 5}
+	code, body := get(t, server(t, o).URL+"/metrics", "")
 	for _, want := range []string{
 		"doorway_xmpp_sessions 2\n", `doorway_queue_jobs{state="queued"} 4`, `doorway_modem_ready{modem="gsm0"} 1`,
 		`doorway_modem_rssi_dbm{modem="gsm0"} -71`, `doorway_findings{severity="warning"} 1`, "doorway_store_commits_total 7\n",
 		"process_resident_memory_bytes",
+		`doorway_modem_parts_hour{modem="gsm0"} 3`, `doorway_modem_parts_day{modem="gsm0"} 7`, `doorway_modem_cap_day{modem="gsm0"} 300`,
+		`doorway_modem_resting{modem="gsm0"} 1`, `doorway_modem_failing{modem="gsm0"} 2`, `doorway_webhook_deliveries{state="retry-wait"} 5`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("metrics lack %q", want)
@@ -106,7 +111,7 @@ func TestStatusPage(t *testing.T) {
 func TestToken(t *testing.T) {
 	u := server(t, example()).URL + "/api/v1/status"
 	for _, token := range []string{"", "wrong"} {
-		if code, body := get(t, u, token); code != 401 || !strings.Contains(body, "api.token") {
+		if code, body := get(t, u, token); code != 401 || !strings.Contains(body, "/problems/unauthorized") {
 			t.Errorf("token %q: %d %s", token, code, body)
 		}
 	}

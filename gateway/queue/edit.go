@@ -181,7 +181,7 @@ func (q *Queue) settle(old, r *record) {
 	from, to := classOf(old.Job.State), classOf(r.Job.State)
 	switch {
 	case to == kept && from != kept:
-		r.Due = unix(q.now().Add(keepAge))
+		r.Due = unix(q.now().Add(q.o.Keep))
 	case to == dead && from != dead:
 		r.Due = unix(q.now())
 	}

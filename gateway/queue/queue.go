@@ -68,7 +68,8 @@ type Queue struct {
 
 // Options of a Queue.
 type Options struct {
-	Network string // prefix of the keys
+	Network string        // prefix of the keys
+	Keep    time.Duration // how long finished jobs are kept; 0 means 30 days
 	Now     func() time.Time
 	Log     *slog.Logger
 	// Changed, when not nil, is called after each change of a job's state was
@@ -80,6 +81,9 @@ type Options struct {
 func Open(s *store.Store, o Options) (*Queue, error) {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Keep <= 0 {
+		o.Keep = keepAge
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

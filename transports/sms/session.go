@@ -140,6 +140,10 @@ func (s *Session) addressee(to transports.ContactID) (string, error) {
 		return "", &transports.Error{Kind: transports.Refused, Err: ErrOptedOut, Text: num + " wants no texts: STOP came from there on " +
 			s.n.clock(at).Format("2 January 2006") + ". They can text START to change that."}
 	}
+	if s.n.cfg.Unwanted != nil && s.n.cfg.Unwanted(num) {
+		return "", &transports.Error{Kind: transports.Refused, Err: ErrOptedOut, Text: "The person with the number " + num +
+			" is to get no texts. The administrator can change that in the directory."}
+	}
 	return num, nil
 }
 

@@ -61,6 +61,8 @@ type Config struct {
 	Routes map[string]Route
 	// Groups lists the groups of a person, for Route.Groups; nil knows none.
 	Groups func(sender string) []string
+	// Unwanted reports that a number is not to be texted, for another reason than its own STOP; nil knows none.
+	Unwanted func(num string) bool
 	// Failover is how long a text that is not urgent waits for its preferred modem before another takes it.
 	Failover time.Duration
 	// PersonPerDay and PerDay bound the parts that one person and the house send in a day; 0 is no bound. A fifth of PerDay

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"doorway/gateway/control"
+	"doorway/transports/sms"
+)
+
+// TestAPI sends through the HTTP API of the whole program with a token of the command line, follows the text until the
+// phone has it, and reads what came in.
+func TestAPI(t *testing.T) {
+	s := newSMSBox(t, "--phone", demoBusy)
+	url := "http://" + s.addr(t, "HTTP")
+	out, code := s.run(t, "", "token", "add", "Grafana", "--json", "--scope", "sms.send,sms.read", "--days", "7")
+	var made control.TokenMade
+	if err := json.Unmarshal([]byte(out), &made); code != 0 || err != nil || made.Expires.IsZero() {
+		t.Fatal(out, err)
+	}
+	ask := func(method, path, body string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+made.Secret)
+		r, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.StatusCode, string(b)
+	}
+	code, body := ask("POST", "/api/v1/sms", `{"to":["`+demoQuiet+`","bob"],"text":"Disk full","priority":"alarm"}`)
+	var sent struct{ Messages []struct{ ID, Status, Cause string } }
+	if err := json.Unmarshal([]byte(body), &sent); code != 202 || err != nil || len(sent.Messages) != 2 || sent.Messages[1].Status != "refused" {
+		t.Fatal(code, body, err)
+	}
+	id := sent.Messages[0].ID
+	until(t, time.Minute, func() (bool, string) {
+		_, body := ask("GET", "/api/v1/sms/"+id, "")
+		return strings.Contains(body, `"status":"delivered"`), body
+	})
+	if err := s.client.Send(t.Context(), demoBusy, "STOP"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, time.Minute, func() (bool, string) {
+		_, body := ask("GET", "/api/v1/sms?direction=in", "")
+		return strings.Contains(body, `"kind":"opt-out"`), body
+	})
+	if code, body := ask("POST", "/api/v1/sms", `{"to":["`+demoBusy+`"],"text":"x"}`); code != 422 || !strings.Contains(body, "opted-out") {
+		t.Error(code, body)
+	}
+	out, code = s.run(t, "", "sms", "optout", "--json")
+	var optouts []sms.OptOut
+	if err := json.Unmarshal([]byte(out), &optouts); code != 0 || err != nil || len(optouts) != 1 || optouts[0].Number != demoBusy {
+		t.Error(out, err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"sms", "optout", demoBusy, "--off"}, 0, "gets texts again"},
+		{[]string{"sms", "optout"}, 0, "Nobody has opted out"},
+		{[]string{"sms", "inbox"}, 0, "STOP"},
+		{[]string{"sms", "inbox", "--from", demoQuiet}, 0, "No texts"},
+		{[]string{"sms", "send", demoQuiet, "x", "--modem", "gsm7"}, 1, "no modem"},
+		{[]string{"sms", "send", demoQuiet, "x", "--at", "soon"}, 2, "is not a time"},
+		{[]string{"sms", "send", demoQuiet, "later", "--at", "2030-01-01T12:00", "--modem", "gsm0", "--valid", "30m"}, 0, "Queued"},
+		{[]string{"queue", "show", strings.TrimPrefix(id, "sms-")}, 0, "delivered"},
+		{[]string{"queue", "show", "99999"}, 1, "There is no job"},
+		{[]string{"token", "list"}, 0, "Grafana"},
+		{[]string{"token", "add", "grafana"}, 1, "already"},
+		{[]string{"token", "add", "x", "--network", "here"}, 2, "is not a network"},
+		{[]string{"token", "revoke", "Grafana"}, 0, "not taken any more"},
+		{[]string{"token", "revoke", "Grafana"}, 1, "no token"},
+		{[]string{"webhook", "add", "intranet"}, 1, "not an address"},
+		{[]string{"webhook", "add", "http://127.0.0.1:1/x", "--event", "sms.received"}, 0, "whsec_"},
+		{[]string{"webhook", "list"}, 0, "sms.received"},
+		{[]string{"webhook", "test", "none"}, 1, "no webhook"},
+	} {
+		if out, code := s.run(t, "", c.args...); code != c.code || !strings.Contains(out, c.says) {
+			t.Errorf("%v: %d %s", c.args, code, out)
+		}
+	}
+	if code, _ := ask("GET", "/api/v1/sms", ""); code != 401 {
+		t.Errorf("a revoked token: %d", code)
+	}
+	out, _ = s.run(t, "", "webhook", "list", "--json")
+	var hooks []struct{ ID string }
+	if err := json.Unmarshal([]byte(out), &hooks); err != nil || len(hooks) != 1 {
+		t.Fatal(out, err)
+	}
+	if out, code := s.run(t, "", "webhook", "test", hooks[0].ID); code != 0 {
+		t.Error(out)
+	}
+	until(t, time.Minute, func() (bool, string) {
+		out, _ := s.run(t, "", "webhook", "show", hooks[0].ID)
+		return strings.Contains(out, "another machine"), out
+	})
+	if out, code := s.run(t, "", "webhook", "remove", hooks[0].ID); code != 0 {
+		t.Error(out)
+	}
+}

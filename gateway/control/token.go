@@ -1,0 +1,85 @@
+package control
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"doorway/gateway/hook"
+	"doorway/gateway/token"
+)
+
+// TokenAdd is the request of token.add.
+type TokenAdd struct {
+	Name     string    `json:"name"`
+	Scopes   []string  `json:"scopes,omitempty"`
+	Networks []string  `json:"networks,omitempty"`
+	Expires  time.Time `json:"expires,omitzero"`
+}
+
+// TokenMade is its answer; the secret is shown only here.
+type TokenMade struct {
+	token.Token
+	Secret string `json:"secret"`
+}
+
+// Name is a request that names one thing.
+type Name struct {
+	Name string `json:"name"`
+}
+
+// Tokens registers token.add, list and revoke.
+func Tokens(s *Server, b *token.Book) {
+	Handle(s, "token.add", func(_ context.Context, r TokenAdd) (TokenMade, error) {
+		t := token.Token{Name: r.Name, Scopes: r.Scopes, Expires: r.Expires}
+		for _, n := range r.Networks {
+			p, err := netip.ParsePrefix(n)
+			if a, e := netip.ParseAddr(n); err != nil && e == nil {
+				p, err = netip.PrefixFrom(a, a.BitLen()), nil
+			}
+			if err != nil {
+				return TokenMade{}, &Error{Usage: true, Text: n + " is not a network: write it such as 192.168.1.0/24."}
+			}
+			t.Networks = append(t.Networks, p.Masked())
+		}
+		made, secret, err := b.Add(t)
+		return TokenMade{made, secret}, err
+	})
+	Handle(s, "token.list", func(context.Context, struct{}) ([]token.Token, error) { return b.List(), nil })
+	Handle(s, "token.revoke", func(_ context.Context, r Name) (token.Token, error) { return b.Revoke(r.Name) })
+}
+
+// WebhookAdd is the request of webhook.add.
+type WebhookAdd struct {
+	URL    string   `json:"url"`
+	Events []string `json:"events,omitempty"`
+}
+
+// WebhookMade is its answer; the secret is shown only here.
+type WebhookMade struct {
+	hook.Hook
+	Secret string `json:"secret"`
+}
+
+// deliveriesShown is how many deliveries of a webhook are listed.
+const deliveriesShown = 50
+
+// Webhooks registers webhook.add, list, show, test, enable and remove.
+func Webhooks(s *Server, h *hook.Hooks) {
+	Handle(s, "webhook.add", func(_ context.Context, r WebhookAdd) (WebhookMade, error) {
+		made, secret, err := h.Add(hook.Hook{URL: r.URL, Events: r.Events})
+		return WebhookMade{made, secret}, err
+	})
+	Handle(s, "webhook.list", func(context.Context, struct{}) ([]hook.Hook, error) { return h.List(), nil })
+	Handle(s, "webhook.show", func(_ context.Context, r Name) ([]hook.Delivery, error) {
+		return h.Deliveries(r.Name, deliveriesShown)
+	})
+	Handle(s, "webhook.test", func(ctx context.Context, r Name) (uint64, error) { return h.TestHook(ctx, r.Name) })
+	Handle(s, "webhook.enable", func(_ context.Context, r Name) (hook.Hook, error) {
+		if err := h.Enable(r.Name); err != nil {
+			return hook.Hook{}, err
+		}
+		return h.Get(r.Name)
+	})
+	Handle(s, "webhook.remove", func(_ context.Context, r Name) (struct{}, error) { return struct{}{}, h.Remove(r.Name) })
+}

@@ -1,0 +1,191 @@
+package hook
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"doorway/transports"
+)
+
+const (
+	workers     = 4 // hooks that are told at the same time
+	answerLimit = 10 * time.Second
+	retryFor    = 24 * time.Hour
+)
+
+// pauses between the tries of a delivery; the last one repeats.
+var pauses = [...]time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour, 4 * time.Hour}
+
+// errForbidden says that an address may not be called.
+var errForbidden = errors.New("this address may not be called by webhooks")
+
+// permit refuses the machine itself and what is no address of one other machine.
+func permit(a netip.Addr) error {
+	a = a.Unmap()
+	switch {
+	case !a.IsValid(), a.IsLoopback(), a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsUnspecified(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return fmt.Errorf("%s: %w", a, errForbidden)
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return fmt.Errorf("look at the addresses of this machine: %w", err)
+	}
+	for _, o := range own {
+		if p, err := netip.ParsePrefix(o.String()); err == nil && p.Addr().Unmap() == a {
+			return fmt.Errorf("%s is this machine: %w", a, errForbidden)
+		}
+	}
+	return nil
+}
+
+// newClient makes a client that goes straight to permitted addresses (design §11): the check is made where the
+// connection is, after the name was resolved, so that no answer of a name server gets around it.
+func newClient(permit func(netip.Addr) error) *http.Client {
+	d := &net.Dialer{Timeout: answerLimit, Control: func(_, address string, _ syscall.RawConn) error {
+		a, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("%s: %w", address, errForbidden)
+		}
+		return permit(a.Addr())
+	}}
+	return &http.Client{
+		Timeout: answerLimit,
+		Transport: &http.Transport{
+			Proxy: nil, DialContext: d.DialContext, ForceAttemptHTTP2: true,
+			MaxIdleConns: 2 * workers, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second,
+			TLSHandshakeTimeout: answerLimit, ResponseHeaderTimeout: answerLimit, MaxResponseHeaderBytes: 16 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Run delivers until ctx ends; a delivery under way is waited for, ten seconds at most.
+func (h *Hooks) Run(ctx context.Context) error {
+	defer h.client.CloseIdleConnections()
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards errs
+	var errs []error
+	task := func(f func() error) {
+		wg.Go(func() { // waited for below
+			if err := f(); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+		})
+	}
+	task(func() error { return h.queue.Run(ctx) })
+	for range workers {
+		task(func() error { return h.queue.Serve(ctx, transports.Lease{}, h.deliver) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// deliver makes one try.
+func (h *Hooks) deliver(ctx context.Context, it transports.Item) error {
+	job := it.Job()
+	var p payload
+	if err := json.Unmarshal(job.Payload, &p); err != nil {
+		return it.Save(transports.Failed, nil, "The record of this delivery is damaged.")
+	}
+	r, ok := h.get(p.Hook)
+	switch {
+	case !ok:
+		return it.Save(transports.Cancelled, nil, "The webhook was removed.")
+	case r.Off != "" && p.Event != Test:
+		return it.Save(transports.Cancelled, nil, "The webhook is switched off: "+r.Off)
+	}
+	code, err := h.post(context.WithoutCancel(ctx), r, p)
+	now := h.o.Now()
+	switch {
+	case err == nil && code >= 200 && code < 300:
+		return it.Save(transports.Delivered, nil, fmt.Sprintf("answered %d", code))
+	case err == nil && code == http.StatusGone:
+		why := "The receiver answered 410, which means that it wants no more deliveries. Switch the webhook on again with `doorway webhook enable`."
+		if err := h.edit(r.ID, func(r *record) { r.Off = why }); err != nil && !errors.Is(err, ErrUnknown) {
+			return err
+		}
+		h.o.Log.Warn("webhook switched off, its receiver is gone", "comp", "hook", "ref", r.ID)
+		return it.Save(transports.Failed, nil, why)
+	}
+	why := reason(code, err)
+	pause := h.pauses[min(max(job.Attempts-1, 0), len(h.pauses)-1)]
+	at := now.Add(time.Duration(float64(pause) * (0.8 + 0.4*rand.Float64())))
+	if at.Sub(job.Created) > retryFor || p.Event == Test || errors.Is(err, errForbidden) {
+		h.o.Log.Warn("webhook delivery given up", "comp", "hook", "ref", r.ID, "job", job.ID, "err", why)
+		return it.Save(transports.Failed, nil, why)
+	}
+	h.o.Log.Debug("webhook delivery failed", "comp", "hook", "ref", r.ID, "job", job.ID, "err", why)
+	return it.Retry(at, nil, why)
+}
+
+// reason explains a failed try to a person; the address of a hook may hold a key, so it is left out.
+func reason(code int, err error) string {
+	var dns *net.DNSError
+	var nerr net.Error
+	switch {
+	case err == nil && code >= 300 && code < 400:
+		return fmt.Sprintf("The receiver answered %d, a redirect, which is not followed. Enter the address it leads to.", code)
+	case err == nil:
+		return fmt.Sprintf("The receiver answered %d instead of 200.", code)
+	case errors.Is(err, errForbidden):
+		return "The address of the webhook belongs to this machine or to no single one, so it is not called. Use the address of another machine."
+	case errors.As(err, &dns):
+		return "The name in the webhook's address is not known: " + dns.Name + ". Check it and the name server of this box."
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "Nothing answers at the webhook's address: the connection was refused."
+	case errors.As(err, &nerr) && nerr.Timeout():
+		return "The receiver gave no answer within ten seconds."
+	}
+	text := err.Error()
+	if i := strings.LastIndex(text, `": `); i >= 0 {
+		text = text[i+3:]
+	}
+	return "The delivery failed: " + text + "."
+}
+
+// post makes one request and returns its status.
+func (h *Hooks) post(ctx context.Context, r record, p payload) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(p.Body))
+	if err != nil {
+		return 0, err
+	}
+	at := strconv.FormatInt(h.o.Now().Unix(), 10)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "doorway")
+	req.Header.Set("webhook-id", p.ID)
+	req.Header.Set("webhook-timestamp", at)
+	req.Header.Set("webhook-signature", Sign(r.Secret, p.ID, at, p.Body))
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // ignored: only so that the connection can be used again
+	return resp.StatusCode, nil
+}
+
+// Sign returns the value of webhook-signature (Standard Webhooks §Signature scheme).
+func Sign(secret []byte, id, timestamp string, body []byte) string {
+	m := hmac.New(sha256.New, secret)
+	_, _ = fmt.Fprintf(m, "%s.%s.", id, timestamp) // ignored: a hash never fails
+	_, _ = m.Write(body)
+	return "v1," + base64.StdEncoding.EncodeToString(m.Sum(nil))
+}
