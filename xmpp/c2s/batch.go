@@ -33,6 +33,16 @@ func batchOf(ctx context.Context) *batch {
 	return b
 }
 
+// Gather is the batch for what goes to many clients and does not come from a
+// reader: what is queued under the context waits, unless it becomes much for one
+// client, until the function is called, which writes it out. Without one, each
+// client gets a goroutine that writes.
+func Gather(ctx context.Context) (context.Context, func()) {
+	b := &batch{Context: ctx}
+	b.begin()
+	return b, b.flush
+}
+
 // begin says that flush will be called.
 func (b *batch) begin() {
 	b.mu.Lock()

@@ -111,7 +111,7 @@ func (c *conn) push(ctx context.Context, it item) {
 	if c.writing || c.state == closing {
 		return
 	}
-	if b := batchOf(ctx); b != nil && (c.batch == b || b.add(c)) {
+	if b := batchOf(ctx); b != nil && c.queued < writeBatch && (c.batch == b || b.add(c)) {
 		c.batch = b
 		return
 	}

@@ -65,3 +65,25 @@ func TestPaceEndsWithTheStream(t *testing.T) {
 	a.conn.Close()
 	eventually(t, "the client is still connected", func() bool { return h.srv.Connections() == 0 })
 }
+
+// TestGatherWritesOutTogether: what is gathered waits for the end, but for what is much.
+func TestGatherWritesOutTogether(t *testing.T) {
+	f := &flood{}
+	h := open(t, []xmpp.Module{f}, loopback)
+	a, b := h.login("alice", "desk"), h.login("bob", "desk")
+	ctx, flush := Gather(t.Context())
+	say := func(to *peer, id, body string) {
+		j := jid.MustParse(to.full)
+		f.host.Deliver(ctx, f.host.Sessions(j)[0], stanza.New(stanza.Message, "", id, jid.MustParse(home), j, "<body>"+body+"</body>"))
+	}
+	say(a, "small", "x")
+	for i := range 10 {
+		say(b, fmt.Sprint("big", i), strings.Repeat("x", 20<<10))
+	}
+	b.expect("id='big0'") // does not wait
+	flush()
+	a.expect("id='small'")
+	for i := 1; i < 10; i++ {
+		b.expect(fmt.Sprintf("id='big%d'", i))
+	}
+}
