@@ -42,7 +42,7 @@ const staff = "\ufeffName;Mobile;E-Mail;Department;Groups;Account;SMS\r\n" +
 func TestImportIsIdempotent(t *testing.T) {
 	s, p := open(t, filepath.Join(t.TempDir(), "data"))
 	first := `2 anna added: account: anna, name: Anna Berg, phones: +4915550101, mail: anna@office.example, departments: Sales, joins Sales Team
-3 ben-ode added: name: Ben Ode, phones: +4915550102 +447700900123, departments: Sales, Field, sms: false, joins Sales Team
+3 ben-ode added: name: Ben Ode, phones: +4915550102 +447700900123, departments: Sales, Field, sms: no, joins Sales Team
 4 clara-cee-dahl added: name: Clara "Cee" Dahl, mail: clara@office.example, joins field
 same 0 accounts [anna] groups [field sales-team]`
 	if got, err := p.TryImport(Import{Data: []byte(staff)}); err != nil || got.String() != first {

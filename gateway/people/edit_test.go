@@ -194,6 +194,7 @@ func TestEditsRefused(t *testing.T) {
 		"is not a mail address":                                     person(Person{ID: "zoe", Mail: "zoe at home"}),
 		"is not a language":                                         person(Person{ID: "zoe", Language: "deutsch, bitte"}),
 		"A name may have at most":                                   person(Person{ID: "zoe", Name: "a\x01"}),
+		"A label may have at most":                                  group(Group{ID: "c", Label: "a\ufffe"}),
 		"has a ; or a |":                                            person(Person{ID: "zoe", Departments: []string{"a;b"}}),
 		"cannot be the id of a person":                              person(Person{ID: "+4915550109"}),
 		"There is no person nobody-here":                            func(e *Edit) error { return e.RemovePerson("nobody-here") },

@@ -402,9 +402,10 @@ func differ(old, c *Person) (what []string) {
 	word(colMail, old.Mail, c.Mail)
 	word(colDepartments, strings.Join(old.Departments, ", "), strings.Join(c.Departments, ", "))
 	word(colLanguage, old.Language, c.Language)
-	word(colSMS, !old.NoSMS, !c.NoSMS)
-	word(colHidden, old.Hidden, c.Hidden)
-	word(colPrivate, old.PrivatePhones, c.PrivatePhones)
+	flag := map[bool]string{true: "yes", false: "no"}
+	word(colSMS, flag[!old.NoSMS], flag[!c.NoSMS])
+	word(colHidden, flag[old.Hidden], flag[c.Hidden])
+	word(colPrivate, flag[old.PrivatePhones], flag[c.PrivatePhones])
 	word(colLegacy, old.Legacy, c.Legacy)
 	word(colNotes, old.Notes, c.Notes)
 	return what

@@ -187,13 +187,16 @@ func (h House) cleanAddresses(p *Person) error {
 	return nil
 }
 
-// isBad reports a control character other than a line break or a tab.
-func isBad(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+// isBad reports a control character other than a line break or a tab, and what
+// XML cannot hold (XML 1.0 §2.2).
+func isBad(r rune) bool {
+	return unicode.IsControl(r) && r != '\n' && r != '\t' || r == utf8.RuneError || r == 0xfffe || r == 0xffff
+}
 
 // line checks a text of one line.
 func line(what, s string, most int) (string, error) {
 	s = strings.TrimSpace(s)
-	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > most || strings.ContainsFunc(s, unicode.IsControl) || strings.ContainsRune(s, utf8.RuneError) {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > most || strings.ContainsFunc(s, isBad) || strings.ContainsAny(s, "\n\t") {
 		return "", wrong("A %s may have at most %d characters and no control characters.", what, most)
 	}
 	return s, nil
@@ -226,7 +229,7 @@ func validMail(s string) bool {
 	local, domain, ok := strings.Cut(s, "@")
 	return ok && local != "" && domain != "" && len(s) <= maxMail && utf8.ValidString(s) &&
 		!strings.Contains(domain, "@") && !strings.ContainsFunc(s, func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("<>,;\"", r)
+		return unicode.IsSpace(r) || isBad(r) || strings.ContainsRune("<>,;\"", r)
 	})
 }
 
