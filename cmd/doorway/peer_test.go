@@ -229,7 +229,7 @@ func TestSlixmpp(t *testing.T) {
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, scenario := range []string{"chat", "wrong_password", "offline", "roster", "sms", "carbons", "blocking", "resume", "rooms", "room_archive", "mam", "pep", "commands"} {
+	for _, scenario := range []string{"chat", "wrong_password", "offline", "roster", "sms", "carbons", "blocking", "resume", "rooms", "room_archive", "mam", "groups", "directory", "pep", "commands"} {
 		t.Run(scenario, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()

@@ -875,6 +875,111 @@ async def commands(cfg):
     await bob.logout()
 
 
+async def groups(cfg):
+    """Shared groups appear, change and vanish while two people are online."""
+    alice = await Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256").login()
+    bob = await Client(cfg, user(cfg, "bob"), "SCRAM-SHA-256").login()
+    a, b = alice.boundjid.bare, bob.boundjid.bare
+
+    def admin(*args):
+        subprocess.run([cfg["doorway"], *args, "--dir", cfg["dir"]], check=True, capture_output=True, text=True)
+
+    def pushes(c):
+        q = asyncio.Queue()
+        c.add_event_handler("roster_update", q.put_nowait)
+
+        async def pushed(contact, what, wanted):
+            iq = await get(q, what, lambda iq: iq["type"] == "set" and contact in iq["roster"]["items"])
+            item = iq["roster"]["items"][contact]
+            assert wanted(item), (what, item)
+        return pushed
+    from_alice, from_bob = pushes(alice), pushes(bob)
+
+    def here(who):
+        return lambda p: p["type"] not in ("unavailable", "error") and p["from"].bare == who
+
+    admin("group", "add", "slix", "alice", "bob", "--label", "Slix", "--visible", "members")
+    await from_alice(b, "bob comes", lambda i: i["subscription"] == "both" and list(i["groups"]) == ["Slix"])
+    await from_bob(a, "alice comes", lambda i: i["subscription"] == "both")
+    await get(alice.presences, "bob's presence", here(b))
+    await get(bob.presences, "alice's presence", here(a))
+
+    # Another client sees the same, and a change of presence reaches both.
+    second = await Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256", resource="second").login()
+    assert second.client_roster[b]["groups"] == ["Slix"] and second.client_roster[b]["subscription"] == "both"
+    bob.send_presence(pshow="dnd")
+    for c in (alice, second):
+        await get(c.presences, "bob busy", lambda p: p["type"] == "dnd" and p["from"].bare == b)
+
+    # What is the user's own stays, what is the administrator's cannot be taken.
+    await alice.update_roster(b, name="Bobby", groups=["Slix", "Chess"])
+    await from_alice(b, "alice's name for bob", lambda i: i["name"] == "Bobby" and sorted(i["groups"]) == ["Chess", "Slix"])
+    admin("group", "edit", "slix", "--label", "Python")
+    await from_alice(b, "another label", lambda i: sorted(i["groups"]) == ["Chess", "Python"] and i["name"] == "Bobby")
+    for change in (lambda: alice.update_roster("far@far.example", groups=["Python"]), lambda: bob.del_roster_item(a)):
+        try:
+            await change()
+            raise AssertionError("a shared group was changed")
+        except IqError as e:
+            assert e.condition == "not-acceptable" and "administrator" in e.text, e.iq
+    for typ in ("unsubscribe", "unsubscribed"):
+        alice.send_presence_subscription(b, ptype=typ)
+    alice.send_presence(pshow="away")
+    await get(bob.presences, "alice away", lambda p: p["type"] == "away" and p["from"].bare == a)
+
+    admin("group", "member", "remove", "slix", "bob")
+    await get(alice.presences, "bob gone", lambda p: p["type"] == "unavailable" and p["from"].bare == b)
+    await from_alice(b, "bob's removal", lambda i: i["subscription"] == "remove")
+    admin("group", "member", "add", "slix", "bob")
+    await from_alice(b, "bob's return", lambda i: i["name"] == "Bobby" and sorted(i["groups"]) == ["Chess", "Python"])
+    admin("group", "remove", "slix")
+    await from_alice(b, "the end of the group", lambda i: i["subscription"] == "remove")
+    for c in (alice, second, bob):
+        await c.logout()
+
+
+async def directory(cfg):
+    """The directory is found, searched with its form, and lists groups."""
+    alice = await Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256").login()
+    alice.register_plugin("xep_0055")
+    alice.register_plugin("xep_0054")
+    service = "directory." + cfg["domain"]
+
+    def admin(*args):
+        subprocess.run([cfg["doorway"], *args, "--dir", cfg["dir"]], check=True, capture_output=True, text=True)
+
+    number = cfg["phones"][0]
+    admin("people", "add", "driver7", "--name", "Dörte Driver", "--phone", number)
+    admin("group", "add", "drivers", "alice", "carol", "driver7", "--label", "Drivers", "--visible", "members")
+    listed = await alice["xep_0030"].get_items(jid=cfg["domain"])
+    assert any(i[0] == service for i in listed["disco_items"]["items"]), listed
+    info = await alice["xep_0030"].get_info(jid=service)
+    assert any(i[:2] == ("directory", "user") for i in info["disco_info"]["identities"]), info
+    ask = alice.make_iq_get(queryxmlns="jabber:iq:search", ito=service)
+    fields = (await ask.send())["search"]["form"]["fields"]
+    assert {"search", "first", "last", "nick", "email", "phone", "group"} <= set(fields), fields
+
+    async def found(**values):
+        iq = alice["xep_0055"].make_search_iq(ito=service)
+        for name, value in values.items():
+            iq["search"]["form"].add_field(var=name, value=value)
+        return {i["jid"] for i in (await iq.send())["search"]["form"]["items"]}
+
+    phone_jid = number + "@" + cfg["sms_domain"]
+    assert await found(search="DORTE") == {phone_jid}
+    assert await found(phone=number) == {phone_jid}
+    assert await found(group="driv") >= {phone_jid, "carol@" + cfg["domain"]}
+    assert await found(search="bob") == set(), "bob is in no group of alice's"
+    items = await alice["xep_0030"].get_items(jid=service, node="drivers")
+    assert any(i[0] == phone_jid and i[2] == "Dörte Driver" for i in items["disco_items"]["items"]), items
+    card = await alice["xep_0054"].get_vcard(jid=phone_jid)
+    assert card["vcard_temp"]["FN"] == "Dörte Driver", card
+    admin("group", "remove", "drivers")
+    admin("people", "remove", "driver7")
+    assert await found(search="dorte") == set()
+    await alice.logout()
+
+
 async def main():
     with open(sys.argv[2], encoding="utf-8") as f:
         cfg = json.load(f)

@@ -82,7 +82,7 @@ func (*Module) Info() xmpp.Info {
 // before them, as they like.
 func (m *Module) Load(h xmpp.Host) error {
 	m.host = h
-	h.IQ(xmpp.ToDomain, stanza.Set, stanza.Name{Space: ns, Local: "command"}, m.step)
+	h.IQ(xmpp.ToDomain, stanza.Set, stanza.Name{Space: ns, Local: "command"}, m.answer)
 	h.Feature(xmpp.ToHost, ns)
 	h.Session(m.session)
 	return nil

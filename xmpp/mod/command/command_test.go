@@ -223,6 +223,10 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", s.what, got, s.want)
 		}
 	}
+	a.Say("<iq type='set' id='e' to='" + home + "'><command xmlns='" + ns + "' node='order' sessionid='&lt;' action='next'/></iq>")
+	if got := a.One(); !strings.HasPrefix(got.Inner(), "<command xmlns='"+ns+"' node='order' sessionid='&lt;' action='next'/><error type='modify'>") {
+		t.Errorf("a refusal does not say whose it is: %v", got)
+	}
 	if got := a.Ask("get", home, "<command xmlns='"+ns+"' node='time'/>"); got != "feature-not-implemented" {
 		t.Errorf("get: %s", got)
 	}

@@ -89,7 +89,23 @@ func isTag(lang string) bool {
 	return true
 }
 
-// step answers one request.
+// answer answers one request. A refusal repeats whose it is, as the examples
+// of XEP-0050 do: COMPAT(slixmpp 1.8.3) finds the execution by nothing else.
+func (m *Module) answer(ctx context.Context, iq *xmpp.IQ) (string, error) {
+	result, err := m.step(ctx, iq)
+	var e *stanza.Error
+	if err == nil || !errors.As(err, &e) || e.Err != nil {
+		return result, err
+	}
+	el, _ := iq.Child(ns, "command")
+	var w xmlstream.Writer
+	w.Start(ns, "command", "node", el.Attr("node"), "sessionid", el.Attr("sessionid"), "action", el.Attr("action"))
+	reply := iq.ErrorReply(e)
+	m.host.Send(ctx, reply.WithInner(w.End().String()+reply.Inner()), nil)
+	return "", xmpp.ErrLater
+}
+
+// step does what one request asks for.
 func (m *Module) step(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	r, err := read(iq)
 	if err != nil {
