@@ -63,7 +63,7 @@ func (r *rig) is(st State, words ...string) {
 			r.t.Errorf("Send: %v, want down", err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := r.d.Probe(ctx); err != nil {
 		r.t.Errorf("probe in state %s: %v", st, err)
@@ -284,7 +284,7 @@ func TestChanged(t *testing.T) {
 	r.ready()
 	select {
 	case <-r.d.Changed():
-	case <-time.After(time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("nobody was told")
 	}
 }

@@ -94,7 +94,7 @@ func TestBackupCommands(t *testing.T) {
 	if out, _ := b.run(t, "", "user", "list"); !strings.Contains(out, "alice@") || !strings.Contains(out, "bob@") {
 		t.Errorf("after the damage there are\n%s", out)
 	}
-	until(t, 10*time.Second, func() (bool, string) {
+	until(t, 30*time.Second, func() (bool, string) {
 		page := httpGet(t, "http://"+b.addr(t, "HTTP")+"/healthz", 200)
 		return strings.Contains(page, filepath.Base(m.File)) && strings.Contains(page, "state.db.damaged-"), "health does not tell of the damage: " + page
 	})

@@ -216,7 +216,7 @@ Component %q "muc"
 		_ = cmd.Process.Signal(syscall.SIGTERM) // ignored: it may be gone
 		select {
 		case <-done:
-		case <-time.After(15 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Error("prosody does not end")
 			_ = cmd.Process.Kill() // ignored: as above
 			<-done

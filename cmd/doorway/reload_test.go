@@ -204,7 +204,7 @@ func TestHangup(t *testing.T) {
 		}
 		read(`^RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]+\n?$`)
 		read(`^READY=1$`)
-		until(t, 10*time.Second, func() (bool, string) {
+		until(t, 30*time.Second, func() (bool, string) {
 			return strings.Contains(b.stderr.String(), c.log), "the log does not say " + c.log
 		})
 	}

@@ -62,7 +62,7 @@ func (c client) gets(parts ...string) {
 
 func until(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(60 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {

@@ -51,7 +51,7 @@ func (p *peer) write(s string) {
 // until reads until want has come and returns everything up to its end.
 func (p *peer) until(want string) string {
 	p.t.Helper()
-	_ = p.f.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = p.f.SetReadDeadline(time.Now().Add(30 * time.Second))
 	tmp := make([]byte, 4096)
 	for {
 		if i := strings.Index(string(p.buf), want); i >= 0 {
@@ -85,7 +85,7 @@ var finalResult = regexp.MustCompile(`\r\n(OK|ERROR|\+CM[SE] ERROR: [^\r]*|NO CA
 func (p *peer) at(cmd string) string {
 	p.t.Helper()
 	p.write(cmd + "\r")
-	_ = p.f.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = p.f.SetReadDeadline(time.Now().Add(30 * time.Second))
 	tmp := make([]byte, 4096)
 	for {
 		if i := finalResult.FindIndex(p.buf); i != nil {
@@ -107,7 +107,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(5 * time.Second)
+	limit := time.After(30 * time.Second)
 	for !cond() {
 		select {
 		case <-tick.C:

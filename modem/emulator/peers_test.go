@@ -113,7 +113,7 @@ func daemon(t *testing.T, sig syscall.Signal, name string, args ...string) {
 		_ = cmd.Process.Signal(sig) // ignored: it may be gone
 		select {
 		case <-done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Errorf("%s does not end", name)
 		}
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // ignored: nothing of its group is left, as a rule

@@ -75,7 +75,7 @@ func TestNothingIsAnnouncedAtThePrompt(t *testing.T) {
 func TestAcknowledgement(t *testing.T) {
 	network := NewNetwork(NetworkConfig{Retry: 10 * time.Millisecond})
 	go func() { _ = network.Run(t.Context()) }() // ends with the test; nil always
-	e, p := routed(t, Config{AckTimeout: 50 * time.Millisecond, Network: network}, "AT+CSMS=1", "AT+CNMI=2,2,0,1,0")
+	e, p := routed(t, Config{AckTimeout: time.Second, Network: network}, "AT+CSMS=1", "AT+CNMI=2,2,0,1,0")
 	if err := e.Deliver("+4915550101", "one"); err != nil {
 		t.Fatal(err)
 	}

@@ -161,7 +161,7 @@ func TestPortVanishes(t *testing.T) {
 			p.at("ATE0")
 			p.at("AT+CMGS=14")
 			p.write(submitHi(t))
-			_ = p.f.SetReadDeadline(time.Now().Add(5 * time.Second))
+			_ = p.f.SetReadDeadline(time.Now().Add(30 * time.Second))
 			if n, err := p.f.Read(make([]byte, 1)); n > 0 || err == nil {
 				t.Errorf("the line is still up: %d bytes", n)
 			}

@@ -74,7 +74,7 @@ func (l *line) driverNamed(name string) (p *tap, stop func()) {
 // until polls for something that a real device takes its time for.
 func until(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(60 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {

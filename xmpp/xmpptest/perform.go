@@ -29,7 +29,7 @@ type Stage struct {
 	Account func(ctx context.Context, user, password string) error
 	// Stop tells the server to end, and does not wait.
 	Stop func() error
-	// Patience is how long a step may wait; 0 means 10 s.
+	// Patience is how long a step may wait; 0 means 30 s.
 	Patience time.Duration
 }
 
@@ -129,7 +129,7 @@ func (x *performance) say(text string) string {
 func (x *performance) step(ctx context.Context, s step) error {
 	patience := x.stage.Patience
 	if patience == 0 {
-		patience = 10 * time.Second
+		patience = 30 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

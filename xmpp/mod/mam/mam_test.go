@@ -330,7 +330,7 @@ func TestOff(t *testing.T) {
 	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(10 * time.Second); ; {
+	for deadline := time.After(60 * time.Second); ; {
 		if _, _, any, err := kept.Ends(jid.MustParse(alice), 0); err != nil {
 			t.Fatal(err)
 		} else if !any {
