@@ -155,12 +155,13 @@ func (a *Archive) Forget(owner jid.JID) {
 	a.wake()
 }
 
-// Floor is below every message that comes from now on: the Query.Floor of an
-// owner that begins now, under a name that somebody else may have had.
+// Floor is below every message that comes from now on, whatever the clock says,
+// and not below any that is there: the Query.Floor of an owner that begins now,
+// under a name that somebody else may have had.
 func (a *Archive) Floor() ID {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return max(a.last, at(a.conf.Now())-1)
+	return a.last
 }
 
 // bury deletes what owners that are no more have left.

@@ -101,12 +101,20 @@ func (m *Module) bury(room jid.JID, t *target, by, content string, w waiting) {
 // (XEP-0424 §3). What the room does not know may still be on screens.
 func (m *Module) retract(ctx context.Context, d *xmpp.Delivery, id string) error {
 	st := d.Stanza
+	r, err := m.need(st.To)
+	if err != nil {
+		return err
+	}
+	inside := r.seat(st.From) != nil
+	r.exit(ctx)
+	if !inside {
+		return notInside() // before anything is looked up
+	}
 	t, err := m.find(st.To, id)
 	if err != nil {
 		return err
 	}
-	r, err := m.need(st.To)
-	if err != nil {
+	if r, err = m.need(st.To); err != nil {
 		return err
 	}
 	err = func() error {
