@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // tokens cuts s, armed for a prompt of cmd when that is not empty, in pieces of n bytes.
@@ -340,6 +341,21 @@ func FuzzAnswers(f *testing.F) {
 		if f, ok := parseFinal(s); ok && (f.raw != s || f.code < -1) {
 			t.Errorf("final: %+v", f)
 		}
+		for _, n := range []string{parseCLIP(s), parseCNUM(s)} {
+			if d := strings.TrimPrefix(n, "+"); len(d) > 20 || digits(d) != d {
+				t.Errorf("number %q", n)
+			}
+		}
+		if c, ok := parseCCLK(s); ok && c.IsZero() && !strings.Contains(s, "/") {
+			t.Errorf("clock %v", c)
+		}
+		if _, text, ok := parseCUSD(s); ok && (len(text) > 3*len(s)+16 || !utf8.ValidString(text)) {
+			t.Errorf("USSD %q", text)
+		}
+		if p := private('<', s); len(p) > 2*len(s)+16 {
+			t.Errorf("masked %q", p)
+		}
+		quirksOf(s, s)
 		_, _ = parseCOPS(s)
 		_, _ = parseCPIN(s), urcKind(s)
 	})

@@ -166,7 +166,7 @@ func (d *Driver) Run(ctx context.Context) error {
 			d.cyclePower(ctx)
 		}
 		switch {
-		case errors.Is(err, port.ErrAbsent), errors.Is(err, errLost), errors.Is(err, errNoSync), errors.Is(err, errOther), time.Since(began) > time.Minute:
+		case errors.Is(err, port.ErrAbsent), errors.Is(err, errLost), errors.Is(err, errNoSync), errors.Is(err, errOther), errors.Is(err, errForeign), time.Since(began) > time.Minute:
 			// Looking for a device costs nothing: it is back soon after it is plugged in.
 			pause = d.cfg.Timeouts.Reopen
 		}

@@ -119,31 +119,35 @@ func TestB18FailuresOfTheModem(t *testing.T) {
 }
 
 // B23: +CMMS keeps the radio link for a while after each part: a burst needs
-// it once, although marking each part takes its time.
+// it once, although marking each part takes its time. In the bubble's time.
 func TestB23BurstInOneLink(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, emulator.Config{LinkSetup: 200 * time.Millisecond, LinkIdle: 150 * time.Millisecond}, nil)
-	r.ready()
-	r.mustSend("before") // a link of its own
-	if err := r.emu.Deliver("+4915550102", "waits for the end of the burst"); err != nil {
-		t.Fatal(err)
-	}
-	before := r.emu.LinkSetups()
-	end := r.d.Burst(context.Background(), 6)
-	for i := range 6 {
-		_, err := r.d.Send(context.Background(), r.tpdu(fmt.Sprintf("part %d", i)), func() error {
-			<-time.After(30 * time.Millisecond) // a slow disk
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
+	inBubble(t, emulator.Config{LinkSetup: 4 * time.Second, LinkIdle: 2 * time.Second}, func(b *bubble) {
+		b.ready()
+		send := func(text string) {
+			if _, err := b.d.Send(context.Background(), encode(t, text), func() error {
+				<-time.After(300 * time.Millisecond) // a slow disk
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
 		}
-	}
-	end()
-	if n := r.emu.LinkSetups() - before; n != 1 {
-		t.Errorf("the link was set up %d times", n)
-	}
-	r.standing()
+		send("before") // a link of its own
+		if err := b.emu.Deliver("+4915550102", "waits for the end of the burst"); err != nil {
+			t.Error(err)
+		}
+		<-time.After(3 * time.Second) // the link is idle
+		before := b.emu.LinkSetups()
+		end := b.d.Burst(context.Background(), 6)
+		for i := range 6 {
+			send(fmt.Sprintf("part %d", i))
+		}
+		end()
+		if n := b.emu.LinkSetups() - before; n != 1 {
+			t.Errorf("the link was set up %d times", n)
+		}
+		b.works()
+	})
 }
 
 // B24: the network does not want this SIM: the modem is paused with the reason

@@ -50,16 +50,17 @@ func TestPromptClosesDuringMark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, emulator.Config{Rules: rules}, nil)
-	r.ready()
-	_, err = r.d.Send(context.Background(), r.tpdu("slow disk"), func() error { <-time.After(100 * time.Millisecond); return nil })
-	var se *SendError
-	if !errors.As(err, &se) || se.AfterCtrlZ || se.Class == ClassAmbiguous {
-		t.Errorf("error %#v, want one before Ctrl-Z", err)
-	}
-	if n := len(r.emu.Submits()); n != 0 {
-		t.Errorf("%d parts sent", n)
-	}
+	inBubble(t, emulator.Config{Rules: rules}, func(b *bubble) {
+		b.ready()
+		_, err := b.d.Send(context.Background(), encode(t, "slow disk"), func() error { <-time.After(100 * time.Millisecond); return nil })
+		var se *SendError
+		if !errors.As(err, &se) || se.AfterCtrlZ || se.Class == ClassAmbiguous {
+			t.Errorf("error %#v, want one before Ctrl-Z", err)
+		}
+		if n := len(b.emu.Submits()); n != 0 {
+			t.Errorf("%d parts sent", n)
+		}
+	})
 }
 
 // B18: the classes of refusals, in both forms.
@@ -149,7 +150,7 @@ func TestSendersShare(t *testing.T) {
 func TestBurst(t *testing.T) {
 	r := newRig(t, emulator.Config{}, nil)
 	r.ready()
-	r.until("quiet", 5*time.Second, func() bool { return r.traced(">AT+CMGL=4") >= 2 })
+	r.until("quiet", 5*time.Second, func() bool { return r.traced(">AT+CMGL=4") >= 2 && r.traced(">AT+CCLK?") > 0 })
 	r.mu.Lock()
 	r.lines = nil
 	r.mu.Unlock()

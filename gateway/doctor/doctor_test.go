@@ -69,6 +69,11 @@ func TestModemReady(t *testing.T) {
 	}{
 		{"good", func(*modem.Status) {}, OK, []string{"Net home", "-77 dBm", "+49171", "2 of 20"}},
 		{"weak", func(m *modem.Status) { m.RSSI = -109 }, Warn, []string{"-109 dBm", "antenna"}},
+		{"a note", func(m *modem.Status) { m.Notes = []string{"The credit of modem gsm0 is low."} }, Warn, []string{"credit", "modem status"}},
+		{"helped", func(m *modem.Status) {
+			m.Recovery = &modem.Recovery{Step: modem.StepRadio, Why: "sends get no answer", Tries: 2}
+		}, Warn, []string{"sends get no answer", "helped 2 times", "modem record"}},
+		{"put in step", func(m *modem.Status) { m.Recovery = &modem.Recovery{Step: modem.StepResync, Tries: 1} }, OK, []string{"Net home"}},
 		{"unknown signal", func(m *modem.Status) { m.RSSI = 0 }, OK, []string{"signal unknown"}},
 		{"no centre", func(m *modem.Status) { m.SMSC = "" }, Warn, []string{"SMS centre"}},
 		{"full", func(m *modem.Status) { m.StorageUsed = 19 }, Warn, []string{"19 of 20"}},
@@ -366,4 +371,16 @@ func TestConfiguration(t *testing.T) {
 	expect(t, lines[1], Warn, "admins", "doorway reload")
 	expect(t, lines[2], Warn, "[[modem]]", "restart")
 	expectOne(t, configuration(t.Context(), &Box{}), Warn, "--config")
+}
+
+// The time of the mobile network unmasks a clock that nobody else corrects.
+func TestClockByNetwork(t *testing.T) {
+	now := time.Now()
+	m := modem.Status{Name: "gsm0", Clock: &modem.Clock{Network: now.Add(-7 * time.Minute), Read: now, Offset: -7 * time.Minute, Trusted: true}}
+	b := &Box{Now: func() time.Time { return now }, Facts: &Facts{Modems: []modem.Status{m}}}
+	expectOne(t, clock(t.Context(), b), Fail, "mobile network of modem gsm0", "set-ntp")
+	m.Clock.Offset = time.Minute
+	if l := clock(t.Context(), b); len(l) != 1 || strings.Contains(l[0].Text, "mobile network") {
+		t.Errorf("%+v", l)
+	}
 }

@@ -54,6 +54,10 @@ func driven(m modem.Status) []Line {
 		return []Line{fail(name, m.Text, "`doorway modem status` shows more.")}
 	}
 	var lines []Line
+	if r := m.Recovery; r != nil && (r.Step != modem.StepResync && r.Step != modem.StepReopen || r.Tries > 2) {
+		lines = append(lines, warn(name, fmt.Sprintf("It did not work (%s) and was helped %d times, last at %s by the step %s.", r.Why, r.Tries, r.At.Local().Format("15:04:05"), r.Step),
+			"If this comes back, save the traffic with `doorway modem record` and look at supply, antenna and cable."))
+	}
 	for _, note := range m.Notes {
 		lines = append(lines, warn(name, note, "`doorway modem status` shows more."))
 	}

@@ -2,6 +2,8 @@ package pdu
 
 import (
 	"bytes"
+	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -137,6 +139,36 @@ func FuzzText(f *testing.F) {
 		}
 		if msg, err := sms.Decode(theirs); err != nil || string(msg) != text {
 			t.Errorf("%q: another implementation reads %q (%v)", text, msg, err)
+		}
+	})
+}
+
+// FuzzRedact: whatever the TPDU, as much comes out as went in, all of it masked
+// where it could be decoded.
+func FuzzRedact(f *testing.F) {
+	for _, s := range []string{"0011000A9155155501010000AA05F8329BFD06", "040B915155550501F20000621122014512400AC8329BFD064D9B5320", "06050B915155550501F262112201451240621122014522400000"} {
+		b, err := hex.DecodeString(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, true)
+		f.Add(b, false)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, mo bool) {
+		out := Redact(b, mo)
+		if len(out) != len(b) {
+			t.Fatalf("%d octets of %d", len(out), len(b))
+		}
+		if len(out) > 0 && out[0] != b[0] {
+			t.Error("another type")
+		}
+		if again := Redact(out, mo); !bytes.Equal(again, out) {
+			t.Errorf("masked twice: %x, then %x", out, again)
+		}
+		if d, err := DecodeDeliver(out); !mo && err == nil && KindOf(out, false) == KindDeliver && d.Port < 0 && !d.Compressed {
+			if s := strings.Trim(d.Text(), "x"); s != "" && len(d.Header) == 0 && len(d.Remarks) == 0 {
+				t.Errorf("text %q", d.Text())
+			}
 		}
 	})
 }

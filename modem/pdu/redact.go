@@ -15,7 +15,8 @@ func Redact(tpdu []byte, mo bool) []byte {
 		return b
 	}
 	if KindOf(b, mo) == KindStatusReport {
-		return b[:min(len(b), at+15)] // an optional text behind it is dropped
+		clear(b[min(len(b), at+15):]) // behind SCTS, time and status there may be a text
+		return b
 	}
 	if !mo {
 		at += 9 // PID, DCS, SCTS
