@@ -57,6 +57,7 @@ var arrows = []struct {
 	{"gateway/queue", []string{"gateway/store", "transports"}},
 	{"gateway/backup", []string{"gateway/health", "gateway/store"}},
 	{"gateway/people", []string{"gateway/store", "transports/number", "xmpp/jid", "xmpp/sasl"}},
+	{"gateway/people/pages", []string{"gateway/people", "xmpp", "xmpp/form", "xmpp/jid"}},
 	{"gateway/people/shared", []string{"gateway/people", "xmpp", "xmpp/jid", "xmpp/xmlstream"}},
 	{"gateway/transfer", []string{"gateway/people", "xmpp", "xmpp/jid", "xmpp/sasl", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"gateway/token", nil},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"doorway/gateway/control"
+	"doorway/gateway/people/pages"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
 )
@@ -261,4 +262,22 @@ func (s *server) rosterOf(user jid.JID) ([]control.Contact, error) {
 		contacts = append(contacts, c)
 	}
 	return contacts, nil
+}
+
+// offerPages puts people and groups among the administrators' ad-hoc commands.
+func (s *server) offerPages() error {
+	list := pages.Commands(pages.Config{People: s.people, May: s.modules.admin.Admin, Roster: func(user jid.JID) ([]pages.Contact, error) {
+		contacts, err := s.rosterOf(user)
+		list := make([]pages.Contact, len(contacts))
+		for i, c := range contacts {
+			list[i] = pages.Contact(c)
+		}
+		return list, err
+	}})
+	for _, c := range list {
+		if err := s.modules.commands.Command(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }

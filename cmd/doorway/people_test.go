@@ -328,3 +328,52 @@ func TestRoomsOfGroups(t *testing.T) {
 	c.sees(t, "leaving", func(s string) bool { return strings.Contains(s, "code='321'") })
 	bookmarked(false)
 }
+
+// An administrator makes a group from the chat client; nobody else can.
+func TestGroupsByAdHocCommands(t *testing.T) {
+	b := startBox(t, withNumbers)
+	clients := map[string]*chatter{}
+	for _, name := range []string{"alice", "bob"} { // alice is the administrator
+		if out, code := b.run(t, "correct horse\n", "user", "add", name); code != exitOK {
+			t.Fatal(out)
+		}
+		c := dialClient(t, b.addr(t, "XMPP"), filepath.Join(b.dir, "ca", "ca.pem"), "office.localhost", name, "correct horse")
+		t.Cleanup(func() { _ = c.Close() }) // ignored: the server may have gone first
+		c.present(t)
+		clients[name] = c
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	home := jid.MustParse("office.localhost")
+	run := func(name, attributes, form string) string {
+		t.Helper()
+		got, err := clients[name].Set(ctx, home, "<command xmlns='http://jabber.org/protocol/commands' node='urn:doorway:people#group-add' "+attributes+">"+form+"</command>")
+		if err != nil {
+			return err.Error()
+		}
+		return got.String()
+	}
+	if s := run("bob", "action='execute'", ""); !strings.Contains(s, "forbidden") {
+		t.Errorf("bob may make groups: %s", s)
+	}
+	page := run("alice", "action='execute'", "")
+	_, rest, _ := strings.Cut(page, "sessionid='")
+	session, _, _ := strings.Cut(rest, "'")
+	fill := func(members string) string {
+		return "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>urn:doorway:people</value></field><field var='id'><value>team</value></field>" +
+			"<field var='label'><value>Team</value></field><field var='visible'><value>members</value></field><field var='room'><value>none</value></field>" +
+			"<field var='members'>" + members + "</field></x>"
+	}
+	if s := run("alice", "action='complete' sessionid='"+session+"'", fill("<value>zoe</value>")); !strings.Contains(s, "There is no person zoe.") {
+		t.Errorf("refused with %s", s)
+	}
+	if s := run("alice", "action='complete' sessionid='"+session+"'", fill("<value>alice</value><value>bob@office.localhost</value>")); !strings.Contains(s, "status='completed'") {
+		t.Errorf("answered %s", s)
+	}
+	clients["bob"].sees(t, "alice in the group", func(s string) bool {
+		return strings.Contains(s, "type='set'") && strings.Contains(s, "jid='alice@office.localhost'") && strings.Contains(s, "<group>Team</group>")
+	})
+	if out, code := b.run(t, "", "group", "show", "team"); code != exitOK || !strings.Contains(out, "bob") {
+		t.Error(out)
+	}
+}

@@ -158,6 +158,9 @@ func (s *server) constructXMPP() error {
 			s.group.Add(task(m.Info().Name, r.Run))
 		}
 	}
+	if err := s.offerPages(); err != nil {
+		return err
+	}
 	s.people.OnRemove(s.removed)
 	marks := shared.NewBookmarker(s.shared, s.modules.bookmarks, s.cfg.MUCDomain(), s.store.Table("people"), s.log)
 	s.people.OnRemove(marks.Removed)
