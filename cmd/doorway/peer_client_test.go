@@ -215,3 +215,43 @@ func TestGoSendxmpp(t *testing.T) {
 	}
 	t.Logf("peer: %s", strings.TrimSpace(string(bytes.SplitN(out, []byte("\n"), 2)[0])))
 }
+
+// TestProfanityGroups has the terminal client see a shared group appear, change and vanish.
+func TestProfanityGroups(t *testing.T) {
+	needPeer(t, "profanity", "profanity")
+	needPeer(t, "tmux", "tmux")
+	needPeer(t, "openssl", "openssl")
+	d := startDemo(t)
+	admin := func(args ...string) {
+		t.Helper()
+		if out, code := d.run(t, "", args...); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	home := t.TempDir()
+	x := newTerminal(t, []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_DATA_HOME=" + home, "LC_ALL=C.UTF-8", "TERM=xterm-256color"}, "profanity")
+	x.see("Profanity")
+	x.typeLine("/tls certpath set " + certFolder(t, d.CA))
+	x.see("Certificate path set")
+	x.typeLine(fmt.Sprintf("/connect bob@%s server %s port %s tls force", d.Domain, host(d.C2S), portOf(d.C2S)))
+	x.see("Enter password")
+	x.typeLine(d.password("bob"))
+	x.see("logged in successfully")
+	alice := login(t, d, "alice")
+
+	x.typeLine("/roster by group")
+	admin("group", "add", "crew", "alice", "bob", "--label", "Pump Crew", "--visible", "members")
+	x.see("Roster item added: alice@" + d.Domain)
+	x.see("is online")
+	x.see("Pump Crew (")
+	if err := alice.Send("<presence><show>dnd</show><status>at pump 3</status></presence>"); err != nil {
+		t.Fatal(err)
+	}
+	x.see("at pump 3")
+	admin("group", "edit", "crew", "--label", "Night Crew")
+	x.see("Night Crew (")
+	admin("group", "member", "remove", "crew", "alice")
+	x.see("is offline")
+	x.see("Roster item removed: alice@" + d.Domain)
+	x.typeLine("/quit")
+}
