@@ -73,7 +73,6 @@ func (m *Module) Info() xmpp.Info {
 		{Doc: "XEP-0359", Version: "0.7.0", Title: "Unique and Stable Stanza IDs"},
 		{Doc: "XEP-0441", Version: "0.2.0", Title: "Message Archive Management Preferences"},
 		{Doc: "XEP-0059", Version: "1.0", Title: "Result Set Management"},
-		{Doc: "XEP-0424", Version: "0.4.2", Title: "Message Retraction"},
 	}}
 }
 
