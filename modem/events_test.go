@@ -153,7 +153,7 @@ func TestZoneless(t *testing.T) {
 	}
 }
 
-// A weak supply is said, and what was said stays until the driver starts anew.
+// A weak supply is said, and what was said is forgotten an hour later.
 func TestWeakSupply(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, emulator.Config{}, nil)
@@ -161,4 +161,17 @@ func TestWeakSupply(t *testing.T) {
 	r.emu.Send("\r\nUNDER-VOLTAGE WARNNING\r\n")
 	r.until("told", 0, func() bool { n := r.d.Status().Notes; return len(n) == 1 && strings.Contains(n[0], "supply") })
 	r.standing()
+}
+
+func TestWeakSupplyIsForgotten(t *testing.T) {
+	inBubble(t, emulator.Config{}, func(b *bubble) {
+		b.ready()
+		b.emu.Send("\r\nUNDER-VOLTAGE WARNNING\r\n")
+		b.until("told", func() bool { return len(b.d.Status().Notes) == 1 })
+		<-time.After(59 * time.Minute)
+		if n := b.d.Status().Notes; len(n) != 1 {
+			t.Errorf("notes %q", n)
+		}
+		b.until("forgotten", func() bool { return len(b.d.Status().Notes) == 0 })
+	})
 }

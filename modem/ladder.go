@@ -232,8 +232,11 @@ func (s *session) restartBy(ctx context.Context, line string) (refused bool, err
 func (s *session) unheard(ctx context.Context) error {
 	d := s.d
 	l, now := &d.ladder, time.Now()
+	if d.Status().IMEI == "" || !d.answered(d.last) {
+		return nil
+	}
 	d.stepped(StepReopen, "no answer to AT")
-	if l.silent++; l.silent < deaf || d.Status().IMEI == "" || !d.answered(d.last) || now.Before(l.pause) {
+	if l.silent++; l.silent < deaf || now.Before(l.pause) {
 		return nil
 	}
 	l.silent = 0

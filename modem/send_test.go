@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -212,6 +213,34 @@ func BenchmarkSend(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := r.Send(context.Background(), tpdu, func() error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkReceive is the way of a text from its announcement (+CMTI) to the
+// inbox and out of the storage.
+func BenchmarkReceive(b *testing.B) {
+	emu, err := emulator.New(emulator.Config{Link: filepath.Join(b.TempDir(), "modem")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { _ = emu.Run(ctx) })
+	d := New(Config{Name: "gsm0", Device: emu.Path(), LockDir: b.TempDir()})
+	wg.Go(func() { _ = d.Run(ctx) })
+	for d.Status().State != Ready {
+		<-d.Changed()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := emu.Deliver("+4915550102", "as fast as you can"); err != nil {
+			b.Fatal(err)
+		}
+		if err := (<-d.Inbox()).Delete(ctx); err != nil {
 			b.Fatal(err)
 		}
 	}

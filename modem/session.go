@@ -52,11 +52,12 @@ type session struct {
 	idleSince time.Time // since when the modem says that it looks for no network
 	busySince time.Time // since when the SIM is busy
 
-	ring       *ring // a call that rings
-	clockSet   bool  // the network sets the modem's clock
-	clockDue   bool  // it is to be read
-	ussdForm   int   // that worked last
-	burst      int   // parts still to come
+	weakAt     time.Time // of the last word about a weak supply
+	ring       *ring     // a call that rings
+	clockSet   bool      // the network sets the modem's clock
+	clockDue   bool      // it is to be read
+	ussdForm   int       // that worked last
+	burst      int       // parts still to come
 	burstID    uint64
 	burstUntil time.Time
 }
@@ -210,6 +211,7 @@ func (s *session) handle(u urc) {
 		s.clockSet, s.clockDue = true, true
 	case kindPower:
 		s.d.note(notePower, textPower)
+		s.weakAt = time.Now()
 		s.d.log.Warn("modem says that its supply is too weak", "line", u.text)
 	case kindFull:
 		s.drainDue = true
@@ -280,6 +282,9 @@ func (s *session) poll(ctx context.Context) error {
 		s.drainDue = true
 	}
 	s.clockDue = s.clockDue || s.polls%20 == 0
+	if time.Since(s.weakAt) > 6*s.t.Patience {
+		s.d.note(notePower, "") // another supply, or a better day
+	}
 	if l := &s.d.ladder; l.last.Step != "" && time.Since(l.last.At) > s.t.Patience {
 		l.last = Recovery{} // it has answered ever since; the rungs are not forgotten
 		s.d.recovered()

@@ -143,3 +143,24 @@ func TestMainRefusesArguments(t *testing.T) {
 		t.Errorf("%q %v", help.String(), err)
 	}
 }
+
+// A recording is played by a process of its own.
+func TestMainReplays(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "traffic.txt")
+	if err := os.WriteFile(file, []byte("> AT+CGMM\n< EC25\n< OK\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, err := parseArgs([]string{"--replay", file}, io.Discard)
+	if err != nil || len(o.cfg.Rules) != 1 {
+		t.Errorf("%d rules, %v", len(o.cfg.Rules), err)
+	}
+	if _, err := parseArgs([]string{"--replay", file + "x"}, io.Discard); err == nil {
+		t.Error("a missing file is taken")
+	}
+	if err := os.WriteFile(file, []byte("# nothing\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseArgs([]string{"--replay", file}, io.Discard); err == nil || !strings.Contains(err.Error(), "holds no command") {
+		t.Errorf("empty: %v", err)
+	}
+}
