@@ -13,8 +13,9 @@ import (
 // match gives pending reports to their parts.
 func (k *keeper) match(ctx context.Context, now time.Time) {
 	k.settled = slices.DeleteFunc(k.settled, func(r report) bool { return now.Sub(r.at) > keepSettled })
+	all := slices.Clone(k.reports)
 	k.reports = slices.DeleteFunc(k.reports, func(r report) bool {
-		id, part, ok := k.find(r, now)
+		id, part, ok := k.find(r, all, now)
 		switch {
 		case slices.ContainsFunc(k.settled, r.repeats):
 		case ok && k.s.held(id):
@@ -39,12 +40,15 @@ func (k *keeper) match(ctx context.Context, now time.Time) {
 // find looks for the part a report is about: same modem, same recipient, and the modem's reference where it is
 // known. The reference has 8 bits and comes again, so of several the one within its validity
 // counts, and then the one accepted nearest to the time the service centre gives (reference §1.6). A part without a
-// known reference gets no report while another text to the same number is under way, whose reference may come to be this one.
-func (k *keeper) find(r report, now time.Time) (id uint64, part int, ok bool) {
+// known reference gets no report while another text to the same number is under way, whose reference may come to be this one,
+// nor when another such part was sent at about the same time, unless there is a report for each: one of the two may never
+// have left. all are the reports there are.
+func (k *keeper) find(r report, all []report, now time.Time) (id uint64, part int, ok bool) {
 	var best struct {
 		known, within bool
 		diff          time.Duration
 	}
+	var unknown []time.Duration // diff of each part without a reference
 	for _, t := range k.out {
 		if !t.to.SameTail(r.pdu.To) {
 			continue
@@ -68,6 +72,9 @@ func (k *keeper) find(r report, now time.Time) (id uint64, part int, ok bool) {
 			if !known && (diff > time.Hour || busy) {
 				continue
 			}
+			if !known {
+				unknown = append(unknown, diff)
+			}
 			within := now.Before(p.until)
 			better := !ok
 			switch {
@@ -85,8 +92,36 @@ func (k *keeper) find(r report, now time.Time) (id uint64, part int, ok bool) {
 			}
 		}
 	}
+	if ok && !best.known {
+		near := 0
+		for _, diff := range unknown {
+			if diff-best.diff < tellApart {
+				near++
+			}
+		}
+		ok = near == 1 || near <= k.unclaimed(r, all)
+	}
 	return id, part, ok
 }
+
+// unclaimed counts the reports from r's modem about r's recipient, r among them, that are about no part with a known reference.
+func (k *keeper) unclaimed(r report, all []report) int {
+	var seen []report
+	for _, o := range all {
+		claimed := o.modem != r.modem || !o.pdu.To.SameTail(r.pdu.To) || slices.ContainsFunc(seen, o.repeats) || slices.ContainsFunc(k.settled, o.repeats)
+		for _, t := range k.out {
+			claimed = claimed || t.to.SameTail(o.pdu.To) && slices.ContainsFunc(t.parts, func(p trackedPart) bool { return p.modem == o.modem && p.mr == int(o.pdu.MR) })
+		}
+		if !claimed {
+			seen = append(seen, o)
+		}
+	}
+	return len(seen)
+}
+
+// tellApart is how much nearer to the time the service centre gives a part must be than another one, to be the one
+// that is meant: its clock is not ours.
+const tellApart = time.Minute
 
 // keepSettled is how long a repeated final report is recognised, so that it does not go to another part.
 const keepSettled = 24 * time.Hour

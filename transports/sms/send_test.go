@@ -281,6 +281,45 @@ func TestReportOfTheNextTextIsNotGivenToAnUnsureOne(t *testing.T) {
 	})
 }
 
+// TestReportThatMayBeOfTwoUnsureTexts was seen when the program was killed twice within a second: the first text had not
+// left, and got the report of the second.
+func TestReportThatMayBeOfTwoUnsureTexts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		unsure := answer{class: modem.ClassAmbiguous, cms: 500}
+		p := newPeer("gsm0", unsure, unsure, unsure)
+		h := start(t, p)
+		defer h.stop()
+		first, second := h.send("one"), h.send("two")
+		p.report(t, 41, bob, pdu.StatusDelivered)
+		h.want(first, transports.PossiblySent)
+		h.want(second, transports.PossiblySent)
+		pass(time.Minute)
+		p.reportAt(t, 40, bob, pdu.StatusDelivered, time.Now().Add(-time.Minute)) // one for each
+		h.want(first, transports.Delivered)
+		h.want(second, transports.Delivered)
+		pass(5 * time.Minute)
+		third := h.send("three")
+		p.report(t, 42, bob, pdu.StatusDelivered)
+		h.want(third, transports.Delivered)
+	})
+}
+
+// TestReportIsOfTheUnsureTextOfItsTime: minutes apart there is no doubt.
+func TestReportIsOfTheUnsureTextOfItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		unsure := answer{class: modem.ClassAmbiguous, cms: 500}
+		p := newPeer("gsm0", unsure, unsure)
+		h := start(t, p)
+		defer h.stop()
+		first := h.send("one")
+		pass(5 * time.Minute)
+		second := h.send("two")
+		p.report(t, 41, bob, pdu.StatusDelivered)
+		h.want(second, transports.Delivered)
+		h.want(first, transports.PossiblySent)
+	})
+}
+
 func TestUrgentTextIsRepeatedOnceAndMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPeer("gsm0", answer{class: modem.ClassAmbiguous, cms: 500}, answer{class: modem.ClassAmbiguous, cms: 500})
