@@ -22,7 +22,7 @@ type contact struct {
 
 // made is an item that was rendered once, for all who see it so.
 type made struct {
-	key  string // sight.key
+	key  string
 	item *xmpp.SharedItem
 	sum  digest
 }
@@ -31,22 +31,15 @@ type made struct {
 // only after groups were changed often; then it begins anew.
 const maxMade = 64
 
-// sight is how one person sees another: through which groups, and whether the
-// other sees them too. Empty for not at all.
-type sight struct {
-	key string // both or to, then the numbers of the groups
-}
-
-// sees reports that there is an item.
-func (s sight) sees() bool { return s.key != "" }
-
-// Subscriptions as the first byte of a key.
+// A key is how one person sees another, as class.look writes it: whether the
+// other sees them too, then the numbers of the groups through which they do.
+// It begins with the subscription.
 const (
 	keyTo   = 't'
 	keyBoth = 'b'
 )
 
-// appendNumber and numbers keep the groups of a key.
+// appendNumber appends the number of a group to a key.
 func appendNumber(b []byte, n uint32) []byte { return binary.BigEndian.AppendUint32(b, n) }
 
 // render returns the item of a contact that is seen so, made once. labels
