@@ -31,9 +31,6 @@ func Retracts(st *stanza.Stanza) (id string, ok bool) {
 	return id, id != "" && len(id) <= maxRetract
 }
 
-// IsTombstone reports what is left of a retracted message.
-func IsTombstone(st *stanza.Stanza) bool { return st.HasChild(RetractSpace, "retracted") }
-
 // Tombstone is what is left of a retracted message (XEP-0424 §4): the header,
 // the elements that keep names, and <retracted/>. id is that of the message
 // which retracted it, content what XEP-0425 adds, "" for nothing.
