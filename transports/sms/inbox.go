@@ -112,7 +112,7 @@ func (r *receiver) run(ctx context.Context) {
 				r.shown(a.shown, a.rev)
 				continue
 			}
-			a.kept <- r.store(a)
+			r.store(a)
 		}
 		now := r.s.env.Now()
 		r.timeouts(now)
@@ -123,8 +123,8 @@ func (r *receiver) run(ctx context.Context) {
 	}
 }
 
-// store writes one TPDU down. When it returns nil the modem may forget it.
-func (r *receiver) store(a arrival) error {
+// store writes one TPDU down and then says so to a.kept: the modem may forget it.
+func (r *receiver) store(a arrival) {
 	raw := a.stored.TPDU
 	if raw == nil {
 		raw = []byte(a.stored.Raw)
@@ -133,21 +133,50 @@ func (r *receiver) store(a arrival) error {
 	hash := hex.EncodeToString(sum[:])
 	var seen seenRecord
 	ok, err := r.s.env.Table.Get("seen/"+hash, &seen)
-	if err != nil {
-		return err
-	}
-	if ok {
-		return nil // shown once already
+	if err != nil || ok { // ok: shown once already
+		a.kept <- err
+		return
 	}
 	at := a.stored.At
 	if at.IsZero() {
 		at = r.s.env.Now()
 	}
+	changes := map[string]any{"seen/" + hash: seenRecord{V: recordVersion, At: at}}
+	if rep, ok := statusReport(a.stored.TPDU); ok {
+		// Reports come as fast as texts leave, so they do not wait for each other's commits.
+		key := "rep/" + hash
+		changes[key] = reportRecord{V: recordVersion, TPDU: a.stored.TPDU, Modem: a.modem, At: at}
+		r.s.env.Table.Later(changes, func(err error) {
+			if err == nil {
+				r.s.posts.put(post{kind: postReport, report: report{key: key, modem: a.modem, at: at, pdu: rep}})
+			}
+			a.kept <- err
+		})
+		return
+	}
+	a.kept <- r.write(a, hash, at, changes)
+}
+
+// statusReport decodes a status report; false for another TPDU, and for one that cannot be decoded.
+func statusReport(tpdu []byte) (rep pdu.StatusReport, ok bool) {
+	defer func() {
+		if p := recover(); p != nil { // a decoder's fault must not stop reception
+			ok = false
+		}
+	}()
+	if tpdu == nil || pdu.KindOf(tpdu, false) != pdu.KindStatusReport {
+		return rep, false
+	}
+	rep, err := pdu.DecodeStatusReport(tpdu)
+	return rep, err == nil
+}
+
+// write writes down what is no status report.
+func (r *receiver) write(a arrival, hash string, at time.Time, changes map[string]any) error {
 	n, err := r.s.env.Table.Next()
 	if err != nil {
 		return err
 	}
-	changes := map[string]any{"seen/" + hash: seenRecord{V: recordVersion, At: at}}
 	then, err := r.classify(a, hash, at, n, changes)
 	if err != nil {
 		r.s.env.Log.Warn("sms could not be read, kept aside", "comp", "sms", "net", a.modem, "slot", a.stored.Index, "ref", hash[:12], "err", err)
@@ -179,15 +208,8 @@ func (r *receiver) classify(a arrival, hash string, at time.Time, n uint64, chan
 		return nil, errors.New("not a PDU")
 	}
 	if pdu.KindOf(tpdu, false) == pdu.KindStatusReport {
-		rep, err := pdu.DecodeStatusReport(tpdu)
-		if err != nil {
-			return nil, err
-		}
-		key := "rep/" + hash
-		changes[key] = reportRecord{V: recordVersion, TPDU: tpdu, Modem: a.modem, At: at}
-		return func() {
-			r.s.posts.put(post{kind: postReport, report: report{key: key, modem: a.modem, at: at, pdu: rep}})
-		}, nil
+		_, err := pdu.DecodeStatusReport(tpdu)
+		return nil, fmt.Errorf("status report: %w", err)
 	}
 	d, err := pdu.DecodeDeliver(tpdu)
 	switch {

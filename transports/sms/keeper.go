@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"doorway/modem/pdu"
@@ -75,17 +76,19 @@ type trackedPart struct {
 type keeper struct {
 	s       *Session
 	out     map[uint64]*tracked
-	waiting map[uint64]bool // not out yet: they may expire or be cancelled
+	tails   map[string]map[uint64]*tracked // the same by the end of the number
+	wake    time.Time                      // when watch has to look again; zero: not at all
+	waiting map[uint64]bool                // not out yet: they may expire or be cancelled
 	reports []report
 	lates   []post
 	tells   []post
-	settled []report     // final reports that found their part, lately
+	settled settled      // final reports that found their part, lately
 	busy    []pdu.Number // recipients of texts whose references may not be known yet
 	swept   time.Time
 }
 
 func newKeeper(s *Session) *keeper {
-	return &keeper{s: s, out: map[uint64]*tracked{}, waiting: map[uint64]bool{}}
+	return &keeper{s: s, out: map[uint64]*tracked{}, tails: map[string]map[uint64]*tracked{}, waiting: map[uint64]bool{}, settled: settled{}}
 }
 
 // load rebuilds the index from the outbox, settles what was on air, and offers receipts that nobody took.
@@ -181,10 +184,42 @@ func (k *keeper) track(id uint64, st transports.State, j *journal) {
 		t.parts = append(t.parts, tp)
 	}
 	if open && st != transports.Cancelled && st != transports.Expired {
+		k.drop(id)
 		k.out[id] = t
+		tail := tailOf(t.to)
+		if k.tails[tail] == nil {
+			k.tails[tail] = map[uint64]*tracked{}
+		}
+		k.tails[tail][id] = t
+		if due := t.due(); !due.IsZero() && (k.wake.IsZero() || due.Before(k.wake)) {
+			k.wake = due
+		}
 	} else {
-		delete(k.out, id)
+		k.drop(id)
 	}
+}
+
+// drop forgets what is tracked of a job.
+func (k *keeper) drop(id uint64) {
+	t := k.out[id]
+	if t == nil {
+		return
+	}
+	delete(k.out, id)
+	tail := tailOf(t.to)
+	delete(k.tails[tail], id)
+	if len(k.tails[tail]) == 0 {
+		delete(k.tails, tail)
+	}
+}
+
+// tailOf is alike for numbers that may be the same (pdu.Number.SameTail).
+func tailOf(n pdu.Number) string {
+	d := strings.TrimLeft(n.Digits, "0")
+	if n.TON == pdu.Alphanumeric || len(d) < 7 {
+		return n.Digits
+	}
+	return d[len(d)-7:]
 }
 
 func (k *keeper) run(ctx context.Context) {
@@ -317,7 +352,7 @@ func (k *keeper) change(ctx context.Context, id uint64, f func(*transports.Job, 
 	})
 	switch {
 	case errors.Is(err, transports.ErrNoJob), err == nil && !there:
-		delete(k.out, id)
+		k.drop(id)
 		return true
 	case err != nil:
 		if ctx.Err() == nil {

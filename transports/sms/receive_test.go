@@ -227,7 +227,9 @@ func FuzzReceive(f *testing.F) {
 			t.Fatal(err)
 		}
 		r := newReceiver(s)
-		if err := r.store(arrival{modem: "gsm0", stored: modem.Stored{TPDU: tpdu}}); err != nil {
+		kept := make(chan error, 1)
+		r.store(arrival{modem: "gsm0", stored: modem.Stored{TPDU: tpdu}, kept: kept})
+		if err := <-kept; err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range r.byRef {

@@ -12,12 +12,11 @@ import (
 
 // match gives pending reports to their parts.
 func (k *keeper) match(ctx context.Context, now time.Time) {
-	k.settled = slices.DeleteFunc(k.settled, func(r report) bool { return now.Sub(r.at) > keepSettled })
 	all := slices.Clone(k.reports)
 	k.reports = slices.DeleteFunc(k.reports, func(r report) bool {
 		id, part, ok := k.find(r, all, now)
 		switch {
-		case slices.ContainsFunc(k.settled, r.repeats):
+		case k.settled.has(r, now):
 		case ok && k.s.held(id):
 			return false
 		case ok:
@@ -25,7 +24,7 @@ func (k *keeper) match(ctx context.Context, now time.Time) {
 				return false
 			}
 			if r.pdu.Status.Final() {
-				k.settled = append(k.settled, r)
+				k.settled.add(r, now)
 			}
 		case now.Sub(r.at) < keepReport:
 			return false // its part's reference may not be on disk yet
@@ -49,7 +48,7 @@ func (k *keeper) find(r report, all []report, now time.Time) (id uint64, part in
 		diff          time.Duration
 	}
 	var unknown []time.Duration // diff of each part without a reference
-	for _, t := range k.out {
+	for _, t := range k.tails[tailOf(r.pdu.To)] {
 		if !t.to.SameTail(r.pdu.To) {
 			continue
 		}
@@ -131,7 +130,38 @@ func (k *keeper) recall(j *journal, now time.Time) {
 	for i := range j.Parts {
 		p := &j.Parts[i]
 		if p.Report > 0 && p.MR >= 0 && pdu.Status(p.Report-1).Final() && now.Sub(p.Accepted) <= keepSettled {
-			k.settled = append(k.settled, report{modem: p.Modem, at: now, pdu: pdu.StatusReport{MR: byte(p.MR), To: pduNumber(j.To), Time: p.SCTS}})
+			k.settled.add(report{modem: p.Modem, at: now, pdu: pdu.StatusReport{MR: byte(p.MR), To: pduNumber(j.To), Time: p.SCTS}}, now)
+		}
+	}
+}
+
+// settled are final reports that found their part, by what is alike in their repetitions.
+type settled map[settledKey][]report
+
+type settledKey struct {
+	modem string
+	mr    byte
+	tail  string
+}
+
+func (s settled) key(r report) settledKey { return settledKey{r.modem, r.pdu.MR, tailOf(r.pdu.To)} }
+
+func (s settled) has(r report, now time.Time) bool {
+	return slices.ContainsFunc(s[s.key(r)], func(o report) bool { return now.Sub(o.at) <= keepSettled && r.repeats(o) })
+}
+
+func (s settled) add(r report, now time.Time) {
+	k := s.key(r)
+	s[k] = append(slices.DeleteFunc(s[k], func(o report) bool { return now.Sub(o.at) > keepSettled }), r)
+}
+
+// prune forgets what is too old to be repeated.
+func (s settled) prune(now time.Time) {
+	for k, l := range s {
+		if l = slices.DeleteFunc(l, func(o report) bool { return now.Sub(o.at) > keepSettled }); len(l) == 0 {
+			delete(s, k)
+		} else {
+			s[k] = l
 		}
 	}
 }

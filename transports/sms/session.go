@@ -104,6 +104,7 @@ func (s *Session) Run(ctx context.Context, sink transports.Sink) error {
 	wg.Go(func() { r.run(ctx) })
 	for _, u := range s.units {
 		wg.Go(func() { s.read(ctx, u) })
+		wg.Go(func() { s.release(ctx, u) })
 		wg.Go(func() { s.work(ctx, u) })
 	}
 	s.tellStatus()

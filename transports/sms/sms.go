@@ -18,8 +18,8 @@
 // SMS-SUBMIT, by modem/pdu) above a modem.Modem. It leaves out the
 // replying path, USSD and the balance of prepaid cards.
 //
-// Goroutines: Session.Run owns two for each modem (worker and reader) and one
-// keeper, which matches reports and watches deadlines; the caller's goroutine gives the events to the sink.
+// Goroutines: Session.Run owns three for each modem (worker, reader, and one that
+// deletes what is on disk), a receiver, and a keeper, which matches reports and watches deadlines; the caller's goroutine gives the events to the sink.
 // All have ended when Run returns. The modems' own Run is the caller's affair.
 package sms
 

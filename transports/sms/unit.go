@@ -34,13 +34,14 @@ type unit struct {
 	waiting  bool      // the worker serves and has no text
 	turn     uint64    // rises with each text that a worker takes
 	changed  chan struct{}
+	kept     chan arrival  // what the receiver writes down; the modem may forget it then
 	again    chan struct{} // has the worker ask anew what it accepts
 	resting  chan struct{} // gets a value when a pause begins, so that its end is waited for
 }
 
 func newUnit(m modem.Modem, r Route) *unit {
 	return &unit{name: m.Status().Name, m: m, route: r, busy: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		again: make(chan struct{}, 1), resting: make(chan struct{}, 1)}
+		kept: make(chan arrival, keptAtOnce), again: make(chan struct{}, 1), resting: make(chan struct{}, 1)}
 }
 
 // pauseAfter subscription errors in a row a modem is paused for pauseTime (reference §1.2).
@@ -267,7 +268,10 @@ func (s *Session) read(ctx context.Context, u *unit) {
 	}
 }
 
-// take hands a stored TPDU to the receiver and deletes it from the modem once it is on disk.
+// keptAtOnce is how many TPDUs of one modem may be on their way to the disk.
+const keptAtOnce = 32
+
+// take hands a stored TPDU to the receiver; release deletes it from the modem once it is on disk.
 func (s *Session) take(ctx context.Context, u *unit, st modem.Stored) {
 	if st.Stat == 2 || st.Stat == 3 {
 		return // a draft that somebody keeps on the SIM
@@ -275,19 +279,37 @@ func (s *Session) take(ctx context.Context, u *unit, st modem.Stored) {
 	a := arrival{modem: u.name, stored: st, kept: make(chan error, 1)}
 	s.inbox.put(a)
 	select {
+	case u.kept <- a:
 	case <-ctx.Done():
-		return // offered again after the restart
-	case err := <-a.kept:
-		if err != nil {
-			s.env.Log.Error("sms not stored, it stays in the modem", "comp", "sms", "net", u.name, "err", err)
+	}
+}
+
+// release deletes from the modem what is on disk, in the order in which it came. What is not when ctx ends is offered
+// again after the restart.
+func (s *Session) release(ctx context.Context, u *unit) {
+	for {
+		var a arrival
+		var err error
+		select {
+		case a = <-u.kept:
+		case <-ctx.Done():
 			return
 		}
-	}
-	if st.Delete == nil {
-		return
-	}
-	if err := st.Delete(ctx); err != nil && ctx.Err() == nil {
-		s.env.Log.Warn("sms not deleted from the modem", "comp", "sms", "net", u.name, "slot", st.Index, "err", err)
+		select {
+		case err = <-a.kept:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			s.env.Log.Error("sms not stored, it stays in the modem", "comp", "sms", "net", u.name, "err", err)
+			continue
+		}
+		if a.stored.Delete == nil {
+			continue
+		}
+		if err := a.stored.Delete(ctx); err != nil && ctx.Err() == nil {
+			s.env.Log.Warn("sms not deleted from the modem", "comp", "sms", "net", u.name, "slot", a.stored.Index, "err", err)
+		}
 	}
 }
 

@@ -14,6 +14,10 @@ const repeatMark = "[repeat] "
 
 // watch does what is due: possibly-sent texts are repeated or told, reports that never came are given up.
 func (k *keeper) watch(ctx context.Context, now time.Time) {
+	if k.wake.IsZero() || now.Before(k.wake) {
+		return // with many texts out a look at all of them is no small matter
+	}
+	k.settled.prune(now)
 	for id, t := range k.out {
 		if k.s.held(id) {
 			continue
@@ -31,8 +35,17 @@ func (k *keeper) watch(ctx context.Context, now time.Time) {
 				return true
 			})
 		case t.forgotten(now):
-			delete(k.out, id)
+			k.drop(id)
 		}
+	}
+	k.wake = time.Time{}
+	for _, t := range k.out {
+		if due := t.due(); !due.IsZero() && (k.wake.IsZero() || due.Before(k.wake)) {
+			k.wake = due
+		}
+	}
+	if !k.wake.IsZero() && !k.wake.After(now) {
+		k.wake = now.Add(time.Second) // a worker holds it
 	}
 }
 
@@ -105,7 +118,7 @@ func (k *keeper) unsure(ctx context.Context, t *tracked, now time.Time) {
 	}
 	job, err := k.s.env.Outbox.Get(t.id)
 	if err != nil {
-		delete(k.out, t.id)
+		k.drop(t.id)
 		return
 	}
 	j, err := decodeJournal(job.Payload)
@@ -157,9 +170,7 @@ func (k *keeper) next(now time.Time) time.Duration {
 			at = t
 		}
 	}
-	for _, t := range k.out {
-		sooner(t.due())
-	}
+	sooner(k.wake)
 	if len(k.waiting) > 0 {
 		sooner(k.swept.Add(sweepEvery))
 	}
