@@ -5,10 +5,10 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 .DEFAULT_GOAL := help
-.PHONY: help run build test check bench fuzz cross vuln clean
+.PHONY: help run build test check bench bench-sms fuzz cross vuln clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' Makefile
 
 run: build ## build and run the demo: a server on loopback, three people, an emulated modem
 	@./bin/doorway demo
@@ -31,6 +31,9 @@ check: ## format, vet, staticcheck, tidy, floor plan, binary sizes, tests with t
 bench: ## run the benchmarks and print binary sizes, in the form benchstat reads
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
 	@$(GO) run ./cmd/house sizes
+
+bench-sms: ## send 10,000 texts through two emulated modems with faults and 50 times kill -9
+	@DOORWAY_KILL_TEXTS=10000 DOORWAY_KILLS=50 $(GO) test -run TestKillTwoModems -v -timeout 30m ./cmd/doorway
 
 fuzz: ## run every fuzz target for 30 s
 	@$(GO) run ./cmd/house fuzz -time 30s
