@@ -107,8 +107,8 @@ func (k *keeper) find(r report, all []report, now time.Time) (id uint64, part in
 func (k *keeper) unclaimed(r report, all []report) int {
 	var seen []report
 	for _, o := range all {
-		claimed := o.modem != r.modem || !o.pdu.To.SameTail(r.pdu.To) || slices.ContainsFunc(seen, o.repeats) || slices.ContainsFunc(k.settled, o.repeats)
-		for _, t := range k.out {
+		claimed := o.modem != r.modem || !o.pdu.To.SameTail(r.pdu.To) || slices.ContainsFunc(seen, o.repeats) || k.settled.has(o, o.at)
+		for _, t := range k.tails[tailOf(o.pdu.To)] {
 			claimed = claimed || t.to.SameTail(o.pdu.To) && slices.ContainsFunc(t.parts, func(p trackedPart) bool { return p.modem == o.modem && p.mr == int(o.pdu.MR) })
 		}
 		if !claimed {
