@@ -93,6 +93,10 @@ func TestImportOfDepartments(t *testing.T) {
 			t.Errorf("%v\n%s", err, got)
 		}
 	}
+	in.Data = []byte("name,department\nBen,Sales\n")
+	if got, err := p.Import(context.Background(), in); err != nil || got.String() != "2 ben: departments: Sales, leaves field-service\nsame 0 accounts [] groups []" {
+		t.Errorf("%v\n%s", err, got)
+	}
 }
 
 // Every fault is told with its line and column, all of them at once, and

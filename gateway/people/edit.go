@@ -326,14 +326,14 @@ func (e *Edit) removeAccount(local string) error {
 
 // result is the state as it will be, and what is wrong with it.
 func (e *Edit) result() (*State, []fault) {
-	next := &State{people: e.old.people, groups: e.old.groups, index: e.old.index}
+	next := &State{people: e.old.people, groups: e.old.groups, sorted: e.old.sorted, index: e.old.index}
 	var faults []fault
 	if e.people != nil {
 		next.people = e.people
 		next.index, faults = newIndex(e.people)
 	}
 	if e.groups != nil {
-		next.groups = e.groups
+		next.groups, next.sorted = e.groups, sortGroups(e.groups)
 		faults = append(faults, next.checkGroups()...)
 	}
 	return next, faults

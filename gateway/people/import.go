@@ -189,7 +189,7 @@ func (m *importer) row(r csvRow) {
 		return
 	}
 	m.e.setPerson(c.ID, c)
-	m.note(r, old, c, m.groupsOf(r, c.ID))
+	m.note(r, old, c, m.groupsOf(r, old, c))
 }
 
 // account makes the account of a person.
@@ -271,13 +271,21 @@ func (m *importer) fill(r csvRow, p *Person) bool {
 func phoneList(cell string) []string { return splitList(strings.ReplaceAll(cell, ",", ";")) }
 
 // groupsOf notes what the line says of groups, and returns it in words.
-func (m *importer) groupsOf(r csvRow, id string) (what []string) {
-	var wanted []string
+func (m *importer) groupsOf(r csvRow, old, c *Person) (what []string) {
+	id := c.ID
+	var wanted, left []string
 	if m.t.has(colGroups) {
 		wanted = splitList(m.t.cell(r, colGroups))
 	}
 	if m.in.DepartmentGroups {
-		wanted = append(wanted, m.e.Person(id).Departments...)
+		wanted = append(wanted, c.Departments...)
+	}
+	if m.in.DepartmentGroups && old != nil {
+		for _, d := range old.Departments {
+			if g := m.groupNamed(d); g != nil {
+				left = append(left, g.ID)
+			}
+		}
 	}
 	var stays []string
 	for _, typed := range wanted {
@@ -291,12 +299,10 @@ func (m *importer) groupsOf(r csvRow, id string) (what []string) {
 		m.joins = append(m.joins, membership{r: r, id: id, group: typed})
 		what = append(what, "joins "+typed)
 	}
-	if m.t.has(colGroups) {
-		for _, g := range m.was[id] {
-			if !slices.Contains(stays, g) {
-				m.joins = append(m.joins, membership{r: r, id: id, group: g, leave: true})
-				what = append(what, "leaves "+g)
-			}
+	for _, g := range m.was[id] {
+		if !slices.Contains(stays, g) && (m.t.has(colGroups) || slices.Contains(left, g)) {
+			m.joins = append(m.joins, membership{r: r, id: id, group: g, leave: true})
+			what = append(what, "leaves "+g)
 		}
 	}
 	return what

@@ -18,7 +18,12 @@ import (
 type State struct {
 	people map[string]*Person
 	groups map[string]*Group
+	sorted []*Group // by id
 	index  *index
+}
+
+func sortGroups(groups map[string]*Group) []*Group {
+	return slices.SortedFunc(maps.Values(groups), func(a, b *Group) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // index finds people by where they can be reached; it is shared by all states
@@ -37,15 +42,7 @@ func (s *State) People() iter.Seq[*Person] { return slices.Values(s.index.byID) 
 func (s *State) CountPeople() int { return len(s.people) }
 
 // Groups returns all groups in order of their ids.
-func (s *State) Groups() iter.Seq[*Group] {
-	return func(yield func(*Group) bool) {
-		for _, id := range slices.Sorted(maps.Keys(s.groups)) {
-			if !yield(s.groups[id]) {
-				return
-			}
-		}
-	}
-}
+func (s *State) Groups() iter.Seq[*Group] { return slices.Values(s.sorted) }
 
 // Person returns a person by id, nil for none.
 func (s *State) Person(id string) *Person { return s.people[id] }
@@ -266,6 +263,7 @@ func (p *People) load() (s *State, added map[string]any, err error) {
 	if err != nil || bad != nil {
 		return nil, nil, fmt.Errorf("open groups: %w", cmp.Or(err, bad))
 	}
+	s.sorted = sortGroups(s.groups)
 	s.index, _ = newIndex(s.people) // ignored: faults are refused before they are written
 	added = make(map[string]any)
 	for _, a := range p.List() {

@@ -275,10 +275,11 @@ func (o *office) random(rnd *rand.Rand) {
 	pick := func() string { return ids[rnd.IntN(len(ids))] }
 	switch n := rnd.IntN(10); {
 	case n == 0:
-		name := fmt.Sprintf("n%d", rnd.IntN(1e6))
+		n := rnd.IntN(1e6)
+		name := fmt.Sprintf("n%d", n)
 		if s.Person(name) == nil {
 			o.edit(func(e *people.Edit) error {
-				return e.PutPerson(people.Person{ID: name, Name: name, Phones: []string{fmt.Sprintf("+49155%06d", rnd.IntN(1e6))}, Hidden: rnd.IntN(4) == 0})
+				return e.PutPerson(people.Person{ID: name, Name: name, Phones: []string{fmt.Sprintf("+49155%06d", n)}, Hidden: rnd.IntN(4) == 0})
 			})
 		}
 	case n == 1:
