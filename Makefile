@@ -26,7 +26,11 @@ check: ## format, vet, staticcheck, tidy, floor plan, binary sizes, tests with t
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) run ./cmd/house sizes
+	$(GO) run ./cmd/house readme -check
 	$(GO) test -race -short ./...
+
+readme: ## write README's table of specifications from what the modules say
+	@$(GO) run ./cmd/house readme
 
 bench: ## run the benchmarks and print binary sizes, in the form benchstat reads
 	@$(GO) test -run '^$$' -bench . -benchmem ./...

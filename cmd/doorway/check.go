@@ -31,7 +31,7 @@ func runCheck(_ context.Context, a *app, args []string) error {
 		for _, w := range c.Warnings {
 			warnings = append(warnings, w.String())
 		}
-		return a.printJSON(map[string]any{"config": path, "ok": true, "warnings": warnings, "domain": c.Domain, "sms_domain": c.SMSDomain(), "specs": specs(newModules(c, groups{}, house{}).list)})
+		return a.printJSON(map[string]any{"config": path, "ok": true, "warnings": warnings, "domain": c.Domain, "sms_domain": c.SMSDomain(), "specs": spoken(c)})
 	}
 	for _, w := range c.Warnings {
 		fmt.Fprintln(a.out, w)
@@ -82,9 +82,21 @@ func describe(w io.Writer, c *config.Config) {
 	}
 	fmt.Fprintf(w, "  SMS        phones are NUMBER@%s\n", c.SMSDomain())
 	fmt.Fprintf(w, "  rooms      are NAME@%s\n", c.MUCDomain())
-	for _, s := range specs(newModules(c, groups{}, house{}).list) {
+	for _, s := range spoken(c) {
 		fmt.Fprintf(w, "  serves     %-16s %s\n", strings.TrimSpace(s.Doc+" "+s.Version), s.Title)
 	}
+}
+
+// spoken lists all that the server implements: its streams, then its modules.
+func spoken(c *config.Config) []xmpp.Spec {
+	return append([]xmpp.Spec{
+		{Doc: "RFC 6120", Title: "XMPP Core: streams, TLS, SASL, stanzas"},
+		{Doc: "RFC 7590", Title: "TLS in XMPP"},
+		{Doc: "RFC 7622", Title: "XMPP addresses"},
+		{Doc: "XEP-0198", Version: "1.6.3", Title: "Stream Management"},
+		{Doc: "XEP-0227", Version: "1.1", Title: "Portable Import/Export Format for XMPP-IM Servers"},
+		{Doc: "XEP-0368", Version: "1.1.0", Title: "SRV records for XMPP over TLS: direct TLS"},
+	}, specs(newModules(c, groups{}, house{}).list)...)
 }
 
 // specs lists what the modules implement.

@@ -190,7 +190,8 @@ c2s_ports = { %d }
 c2s_direct_tls_ports = {}
 s2s_ports = {}
 modules_enabled = { "roster", "saslauth", "disco", "ping", "presence", "message", "iq", "smacks",
-	"carbons", "blocklist", %q, "private", "lastactivity", "csi", "csi_simple", "pep", "bookmarks" }
+	"carbons", "blocklist", %q, "private", "lastactivity", "csi", "csi_simple", "pep", "bookmarks",
+	"version", "time", "adhoc", "admin_adhoc" }
 modules_disabled = { "s2s", "tls" }
 authentication = "internal_plain"
 allow_unencrypted_plain_auth = true

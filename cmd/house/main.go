@@ -23,7 +23,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: house peers|test|format|fuzz|sizes")
+		return fmt.Errorf("usage: house peers|test|format|fuzz|sizes|readme")
 	}
 	switch args[0] {
 	case "peers":
@@ -34,6 +34,8 @@ func run(ctx context.Context, args []string) error {
 		return format(ctx)
 	case "fuzz":
 		return fuzz(ctx, args[1:])
+	case "readme":
+		return readme(ctx, args[1:])
 	case "sizes":
 		return sizes(ctx)
 	}

@@ -14,7 +14,7 @@ import (
 // against, and of what they need.
 var packages = []string{
 	"gcc", "libc6-dev", // the race detector
-	"python3", "python3-slixmpp", "profanity", "tmux", "go-sendxmpp", "openssl", "systemd", "strace",
+	"python3", "python3-slixmpp", "profanity", "poezio", "tmux", "go-sendxmpp", "openssl", "systemd", "strace",
 	"prosody",                         // plays run against it too
 	"gammu", "gammu-smsd", "smstools", // they drive the emulated modem
 }
