@@ -66,6 +66,7 @@ func ParseTranscript(text string) ([]Rule, error) {
 			return nil, fmt.Errorf("transcript line %d: %w", i+1, err)
 		}
 	}
+	p.cut()
 	first, err := ParseScript(strings.Join(script, "\n"))
 	if err != nil {
 		return nil, err
@@ -76,11 +77,27 @@ func ParseTranscript(text string) ([]Rule, error) {
 // transcript is a dialogue being read.
 type transcript struct {
 	keys    []string // in order of their first occurrence
+	key     string   // of the command written last
 	answers map[string][]*said
 	command string // as it was written
 	last    *said  // of the command written last
 	at      time.Duration
+	stamped bool // the lines have times
 	open    bool // its final result is awaited
+}
+
+// cutOff is how long a command must have gone without an answer for that to be
+// the modem's doing: before, who wrote it has gone away.
+const cutOff = 250 * time.Millisecond
+
+// cut forgets the command written last when it had no time to be answered.
+func (p *transcript) cut() {
+	if !p.stamped || !p.open || p.last.lines != nil || p.at-p.last.at >= cutOff {
+		return
+	}
+	l := p.answers[p.key]
+	p.answers[p.key] = l[:len(l)-1]
+	p.last, p.open = nil, false
 }
 
 // pduKey stands for what is written at a prompt.
@@ -90,8 +107,11 @@ const pduKey = "\x1a"
 func (p *transcript) line(line string) error {
 	if stamp, rest, ok := strings.Cut(line, " "); ok && stamp[0] == '+' {
 		if s, err := strconv.ParseFloat(stamp[1:], 64); err == nil && s >= 0 && s < 1e7 {
-			p.at, line = time.Duration(s*float64(time.Second)), strings.TrimSpace(rest)
+			p.at, line, p.stamped = time.Duration(s*float64(time.Second)), strings.TrimSpace(rest), true
 		}
+	}
+	if line == "" {
+		return nil
 	}
 	dir, said := line[0], strings.TrimSpace(line[1:])
 	switch dir {
@@ -115,6 +135,7 @@ func unescape(s string) string {
 }
 
 func (p *transcript) wrote(line string) {
+	p.cut()
 	p.open = false
 	if line == "" || line == "<ESC>" {
 		return
@@ -129,6 +150,7 @@ func (p *transcript) wrote(line string) {
 	if p.answers[key] == nil {
 		p.keys = append(p.keys, key)
 	}
+	p.key = key
 	p.command, p.last, p.open = line, &said{at: p.at}, true
 	p.answers[key] = append(p.answers[key], p.last)
 }

@@ -47,6 +47,21 @@ func TestTranscriptAnswers(t *testing.T) {
 	}
 }
 
+// A command that nobody waited for is none that was not answered.
+func TestTranscriptCutOff(t *testing.T) {
+	for text, want := range map[string]int{
+		"+0.000 > AT+CSQ\n+0.001 < OK\n+5.000 > AT+CBC\n": 1,
+		"+0.000 > AT+CBC\n+0.100 ! stopped\n":             0,
+		"+0.000 > AT+CBC\n+5.000 ! stuck\n":               1,
+		"> AT+CBC\n":                                      1,
+	} {
+		rules, err := ParseTranscript(text)
+		if err != nil || len(rules) != want {
+			t.Errorf("%q: %d rules, %v, want %d", text, len(rules), err, want)
+		}
+	}
+}
+
 func TestTranscriptErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"> AT\nsaid what\n": "line 2", "% on never\n": "script line 1", strings.Repeat("#\n", maxTranscript): "larger than",
