@@ -248,12 +248,6 @@ func decode(text string) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(text)
 }
 
-// hash is the SHA-1 of the photo in a vCard, "" without one.
-func hash(card *stanza.Element) string {
-	raw, _ := picture(card)
-	return sum(raw)
-}
-
 // sum is the SHA-1 of a photo, "" without one.
 func sum(raw []byte) string {
 	if len(raw) == 0 {
