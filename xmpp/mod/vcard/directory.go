@@ -24,7 +24,7 @@ func (m *Module) Card(viewer, address jid.JID) string {
 		return ""
 	}
 	e, ok := m.directory.Entry(viewer.Bare(), address.Bare())
-	if !ok || e.Name == "" {
+	if !ok || !described(&e) {
 		return ""
 	}
 	var w xmlstream.Writer
@@ -57,6 +57,11 @@ func (m *Module) Card(viewer, address jid.JID) string {
 		}
 	}
 	return w.End().String()
+}
+
+// described reports that the directory knows more of somebody than the address.
+func described(e *xmpp.DirectoryEntry) bool {
+	return e.Name != "" && e.Name != e.JID.Local() || e.First+e.Last+e.Nick+e.Email+e.Department+e.PhotoSHA1 != "" || len(e.Phones) > 0
 }
 
 // listed is what the presence of an account without a vCard of its own says:
