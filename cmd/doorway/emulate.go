@@ -54,6 +54,24 @@ func runPhoneSend(ctx context.Context, a *app, args []string) error {
 	return nil
 }
 
+func runPhoneCall(ctx context.Context, a *app, args []string) error {
+	fs := newFlags("phone call")
+	dir := fs.String("dir", "var", "the demo's folder")
+	rings := fs.Int("rings", 1, "how often it rings, every four seconds, until the caller gives up")
+	rest, err := parse(fs, args, 1, 1)
+	if err != nil {
+		return err
+	}
+	if *rings < 1 || *rings > 100 {
+		return usagef("--rings must lie between 1 and 100")
+	}
+	if err := phoneClient(*dir).Call(ctx, rest[0], *rings); err != nil {
+		return phoneError(*dir, err)
+	}
+	fmt.Fprintf(a.out, "%s calls.\n", rest[0])
+	return nil
+}
+
 func runPhoneLog(ctx context.Context, a *app, args []string) error {
 	fs := newFlags("phone log")
 	dir := fs.String("dir", "var", "the demo's folder")

@@ -100,6 +100,7 @@ func commands() []command {
 		{"restore", "FILE", "put a backup in the place of the data; the server must not run", runRestore},
 		{"emulate", "[--pty-link PATH] …", "run an emulated GSM modem on a pty", runEmulate},
 		{"phone send", "NUMBER TEXT", "play an emulated phone that texts in", runPhoneSend},
+		{"phone call", "NUMBER [--rings N]", "play an emulated phone that calls; nobody takes it", runPhoneCall},
 		{"phone log", "NUMBER", "print what an emulated phone received", runPhoneLog},
 		{"version", "", "print the version", runVersion},
 	}

@@ -10,6 +10,9 @@ import (
 	"doorway/modem/pdu"
 )
 
+// ringEvery is how often networks ring.
+const ringEvery = 4 * time.Second
+
 // Call has somebody call the modem: it rings so many times, until it is hung up
 // (3GPP TS 27.007 §6.11, §7.6). From "" withholds the number.
 func (e *Emulator) Call(from string, rings int, every time.Duration) {

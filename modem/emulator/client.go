@@ -53,6 +53,12 @@ func (c Client) Send(ctx context.Context, number, text string) error {
 	return err
 }
 
+// Call makes the phone with a number call the modem, which rings so many times.
+func (c Client) Call(ctx context.Context, number string, rings int) error {
+	_, err := c.Do(ctx, Request{Op: "call", From: number, Rings: rings})
+	return err
+}
+
 // Log returns the messages that a phone received.
 func (c Client) Log(ctx context.Context, number string) ([]PhoneMessage, error) {
 	r, err := c.Do(ctx, Request{Op: "log", Number: number})

@@ -17,6 +17,7 @@ import (
 // Request is one line to the control socket. Op is one of
 //
 //	send    a phone (From) texts the modem (Text)
+//	call    a phone (From; "" withholds its number) calls the modem, which rings Rings times
 //	log     messages of the phone Number
 //	phones  all phones
 //	submits what the service centre accepted
@@ -37,6 +38,7 @@ type Request struct {
 	Value  string        `json:"value,omitempty"`
 	Fault  *Fault        `json:"fault,omitempty"`
 	Back   time.Duration `json:"back,omitempty"` // nanoseconds
+	Rings  int           `json:"rings,omitempty"`
 }
 
 // Response answers a Request. Error is empty when all went well.
@@ -63,6 +65,11 @@ func (e *Emulator) control(r Request, out *Response) error {
 			return errors.New("send: which phone? give its number")
 		}
 		return e.Phone(r.From).send(e, r.Text)
+	case "call":
+		if r.Rings < 1 || r.Rings > 100 {
+			return errors.New("call: it can ring 1 to 100 times")
+		}
+		e.Call(r.From, r.Rings, ringEvery)
 	case "log":
 		out.Messages = e.Phone(r.Number).Messages()
 	case "phones":
