@@ -195,15 +195,19 @@ func (t *Tx) Config(name string) (c NodeConfig, ok bool) {
 
 // Items returns a node's items, oldest first; none for a node that is not there.
 func (t *Tx) Items(name string) ([]Item, error) {
-	if t.node(name) == nil {
+	n := t.node(name)
+	if n == nil {
 		return nil, nil
 	}
-	n, err := t.edit(name, true)
-	if err != nil {
-		return nil, err
+	index := n.index
+	if !n.whole {
+		var err error
+		if index, err = t.s.readIndex(t.a.owner, name); err != nil {
+			return nil, err
+		}
 	}
 	var items []Item
-	for _, e := range n.index {
+	for _, e := range index {
 		it, err := t.Item(name, e.id)
 		if err != nil {
 			return nil, err

@@ -35,6 +35,7 @@ const (
 	table       = "bookmarks"
 	maxSize     = 128 << 10 // bytes of a list that is set in the old way
 	maxLegacy   = 120 << 10 // bytes of the item of legacy; a longer list is in private storage only
+	maxRooms    = 1000      // in a list that is set in the old way: what a node keeps
 	maxConfName = 1023      // bytes
 )
 
@@ -176,6 +177,9 @@ func (m *Module) collate(tx *pubsub.Tx, others string) error {
 // replace makes the rooms what an old list says: new and changed ones are
 // published, those that are missing are retracted where gone says so.
 func replace(tx *pubsub.Tx, list []entry, gone bool) error {
+	if len(list) > maxRooms {
+		return stanza.NewError(stanza.ResourceConstraint, fmt.Sprintf("There may be %d bookmarks at most.", maxRooms))
+	}
 	items, err := tx.Items(node)
 	if err != nil {
 		return err

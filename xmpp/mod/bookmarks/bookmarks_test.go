@@ -2,6 +2,8 @@ package bookmarks_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -304,4 +306,30 @@ func TestLongList(t *testing.T) {
 	if got := h.a.Ask("get", "", wrap("<items node='"+legacy+"'/>")); strings.Contains(got, "<conference") {
 		t.Error("the old item is there")
 	}
+}
+
+// TestReadingWritesNothing: asking in the old way is no change.
+func TestReadingWritesNothing(t *testing.T) {
+	h := start(t)
+	for _, room := range []string{hall, yard} {
+		h.do(publish(node, room, "<conference xmlns='"+node+"'/>"))
+	}
+	h.Store.Fail(errors.New("disk full"))
+	if got := h.a.Ask("get", "", "<query xmlns='jabber:iq:private'><storage xmlns='"+legacy+"'/></query>"); strings.Count(got, "<conference") != 2 {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestTooMany: a list that does not fit is refused, and nothing is lost.
+func TestTooMany(t *testing.T) {
+	h := start(t)
+	h.do(publish(node, hall, "<conference xmlns='"+node+"'/>"))
+	var list strings.Builder
+	for i := range 1001 {
+		fmt.Fprintf(&list, "<conference jid='r%d@c.example'/>", i)
+	}
+	if got := h.a.Ask("set", "", "<query xmlns='jabber:iq:private'><storage xmlns='"+legacy+"'>"+list.String()+"</storage></query>"); got != "resource-constraint" {
+		t.Errorf("got %s", got)
+	}
+	h.sees("<item id='"+hall+"'><conference xmlns='"+node+"'/></item>", "<conference jid='"+hall+"'/>")
 }

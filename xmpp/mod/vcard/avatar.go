@@ -3,6 +3,7 @@ package vcard
 import (
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,8 +52,7 @@ func publish(tx *pubsub.Tx, sha1, mime string, raw []byte) error {
 
 // end says that there is no avatar any more, where one was said to be.
 func end(tx *pubsub.Tx, nothing string) error {
-	items, err := tx.Items(nodeMeta)
-	if err != nil || len(items) == 0 || len(infos(items[len(items)-1].XML)) == 0 {
+	if now, err := latest(tx); err != nil || len(now) == 0 {
 		return err
 	}
 	if err := tx.Do(&pubsub.Op{Kind: pubsub.Published, Node: nodeMeta, Items: []pubsub.Item{{ID: "none", XML: nothing}}}); err != nil {
@@ -94,28 +94,26 @@ func infos(metadata string) []info {
 // vCard's photo follows.
 func (m *Module) avatar(tx *pubsub.Tx, op *pubsub.Op) error {
 	op.Done = true
-	if err := tx.Do(op); err != nil {
+	before, err := latest(tx)
+	if err == nil {
+		err = tx.Do(op)
+	}
+	if err != nil || op.Kind == pubsub.Created || op.Kind == pubsub.Configured {
 		return err
 	}
-	var metadata string
-	if n := len(op.Items); op.Kind == pubsub.Published && n > 0 {
-		metadata = op.Items[n-1].XML
-	} else if items, err := tx.Items(nodeMeta); err != nil {
+	var now []info
+	if n := len(op.Items); op.Kind == pubsub.Published {
+		now = infos(op.Items[n-1].XML)
+	} else if now, err = latest(tx); err != nil {
 		return err
-	} else if len(items) > 0 {
-		metadata = items[len(items)-1].XML
 	}
-	switch c, _ := tx.Config(nodeMeta); {
-	case op.Kind == pubsub.Created, op.Kind == pubsub.Configured:
-		return nil
-	case metadata != "" && c.Access != pubsub.Open && c.Access != pubsub.Presence:
+	if len(now) == 0 {
+		return m.ended(tx, op.Kind == pubsub.Published, before)
+	}
+	if c, _ := tx.Config(nodeMeta); c.Access != pubsub.Open && c.Access != pubsub.Presence {
 		return nil // not for everybody
 	}
-	list := infos(metadata)
-	if len(list) == 0 {
-		return m.follow(tx, "", "", nil)
-	}
-	for _, i := range list {
+	for _, i := range now {
 		if i.url != "" {
 			continue
 		}
@@ -128,6 +126,25 @@ func (m *Module) avatar(tx *pubsub.Tx, op *pubsub.Op) error {
 		}
 	}
 	return nil
+}
+
+// latest reads the newest metadata.
+func latest(tx *pubsub.Tx) ([]info, error) {
+	items, err := tx.Items(nodeMeta)
+	if err != nil || len(items) == 0 {
+		return nil, err
+	}
+	return infos(items[len(items)-1].XML), nil
+}
+
+// ended takes the photo away when there is no avatar any more: because that was
+// said, or because the one that was removed is the photo.
+func (m *Module) ended(tx *pubsub.Tx, said bool, before []info) error {
+	old, err := m.photo(tx.Owner())
+	if err != nil || !said && !slices.ContainsFunc(before, func(i info) bool { return i.id == old.SHA1 }) {
+		return err
+	}
+	return m.follow(tx, "", "", nil)
 }
 
 // data is the image of an avatar, nil when it is not there or not what its id says.

@@ -240,3 +240,25 @@ func TestTogether(t *testing.T) {
 		t.Errorf("after a restart: %s", got)
 	}
 }
+
+// TestOtherPhoto: an avatar that its owner has closed ends without the vCard's
+// photo, which is another.
+func TestOtherPhoto(t *testing.T) {
+	o := newAlbum(t, routertest.NewStore())
+	_, hash := card("picture")
+	o.publish(data, hash, image("picture"), "access_model=whitelist")
+	o.publish(meta, hash, metadata(hash, "image/png"), "access_model=whitelist")
+	if got := o.a.Ask("get", "", ask); got != "item-not-found" {
+		t.Errorf("vCard: %s", got)
+	}
+	o.ask("set", "<pubsub xmlns='"+pubsub.SpaceOwner+"'><delete node='"+meta+"'/></pubsub>")
+	xml, _ := card("old")
+	o.ask("set", xml)
+	o.ask("set", "<pubsub xmlns='"+pubsub.SpaceOwner+"'><configure node='"+meta+"'><x xmlns='jabber:x:data' type='submit'><field var='pubsub#access_model'><value>whitelist</value></field></x></configure></pubsub>")
+	o.publish(data, hash, image("picture"))
+	o.publish(meta, hash, metadata(hash, "image/png"))
+	o.ask("set", "<pubsub xmlns='"+pubsub.SpaceOwner+"'><delete node='"+meta+"'/></pubsub>")
+	if got := o.ask("get", ask); got != xml {
+		t.Errorf("vCard: %s", got)
+	}
+}
