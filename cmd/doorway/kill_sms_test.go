@@ -293,6 +293,9 @@ func TestFailoverOfModems(t *testing.T) {
 					t.Errorf("text %d is not taken", i)
 				}
 				if i == texts/3 {
+					for len(m.emus[0].Submits()) == 0 && ctx.Err() == nil { // it has had its share
+						<-time.After(5 * time.Millisecond)
+					}
 					m.emus[0].Vanish(time.Hour)
 				}
 			}
