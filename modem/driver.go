@@ -215,7 +215,7 @@ func (d *Driver) without(ctx context.Context, pause time.Duration) {
 // power is switched off and on, if there is a command for that.
 func (d *Driver) missing(err error) bool {
 	l, now := &d.ladder, time.Now()
-	if !errors.Is(err, port.ErrAbsent) || !l.power || d.Status().IMEI == "" {
+	if !errors.Is(err, port.ErrAbsent) && !errors.Is(err, errForeign) || !l.power || d.Status().IMEI == "" {
 		l.missing = time.Time{}
 		return false
 	}

@@ -67,7 +67,7 @@ func Scan(ctx context.Context, c ScanConfig) ([]Found, error) {
 		if err != nil {
 			return nil, err
 		}
-		wanted[i] = cands
+		wanted[i] = New(Config{Name: m.Name, Device: m.Device}).preferred(cands)
 		for _, x := range cands {
 			baud[real(x.Path)] = m.Baud
 			if !slices.ContainsFunc(all, func(a port.Candidate) bool { return real(a.Path) == real(x.Path) }) {
@@ -179,11 +179,15 @@ func choose(found []Found, m ScanModem, wanted []port.Candidate) {
 	if slices.ContainsFunc(found, func(f Found) bool { return f.InUse && f.Modem == m.Name }) {
 		return
 	}
+	others := map[string]bool{} // devices of other modems
+	for _, f := range found {
+		others[f.USBPath] = others[f.USBPath] || f.Modem != "" && f.USBPath != ""
+	}
 	var best *Found
 	for _, c := range wanted {
 		for i := range found {
 			f := &found[i]
-			if real(f.Path) != real(c.Path) || !f.Answers || f.Modem != "" {
+			if real(f.Path) != real(c.Path) || !f.Answers || f.Modem != "" || others[f.USBPath] {
 				continue
 			}
 			switch {

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"time"
 
 	"doorway/modem"
 )
@@ -14,6 +15,9 @@ type ModemAT struct {
 	Line  string `json:"line"`
 	Force bool   `json:"force,omitempty"`
 }
+
+// talkLimit is how long a USSD dialogue may take: the driver gives up before.
+const talkLimit = 4 * time.Minute
 
 // ModemUSSD is the request of modem.ussd: a code, or the answer to a question
 // of the network.
@@ -40,6 +44,7 @@ func ModemTools(s *Server, drivers func() []*modem.Driver, scan func(context.Con
 		}
 		return a, err
 	})
+	s.limits["modem.ussd"], s.limits["modem.credit"] = talkLimit, talkLimit
 	Handle(s, "modem.ussd", func(ctx context.Context, r ModemUSSD) (modem.Reply, error) {
 		d, err := oneModem(drivers(), r.Name)
 		if err != nil {
