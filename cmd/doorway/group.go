@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"doorway/gateway/control"
+	"doorway/gateway/people"
 	"doorway/gateway/people/pages"
+	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
 )
@@ -50,6 +52,33 @@ func given(fs *flag.FlagSet, name string) (value *string) {
 	return value
 }
 
+// dryFlag is --dry-run.
+func dryFlag(fs *flag.FlagSet) *bool {
+	return fs.Bool("dry-run", false, "only say whose contact list would change, and how")
+}
+
+// showEffect tells what a change would do. It reports whether it was a dry run.
+func (a *app) showEffect(x *control.Effect) bool {
+	if x == nil {
+		return false
+	}
+	for _, l := range x.Lines {
+		switch {
+		case l.Before == nil:
+			fmt.Fprintf(a.out, "%-28s gets   %-36s %-5s %s\n", l.User, l.Contact, l.After.Subscription, strings.Join(l.After.Groups, ", "))
+		case l.After == nil:
+			fmt.Fprintf(a.out, "%-28s loses  %s\n", l.User, l.Contact)
+		default:
+			fmt.Fprintf(a.out, "%-28s has    %-36s %-5s %s\n", l.User, l.Contact, l.After.Subscription, strings.Join(l.After.Groups, ", "))
+		}
+	}
+	if more := x.Gained + x.Lost + x.Changed - len(x.Lines); more > 0 {
+		fmt.Fprintf(a.out, "and %d more\n", more)
+	}
+	fmt.Fprintf(a.out, "Nothing was changed. In the contact lists of %s there would be %d gained, %d lost, %d changed.\n", peopleCount(x.People), x.Gained, x.Lost, x.Changed)
+	return true
+}
+
 // groupFlags are those of group add and group edit.
 func groupFlags(name string) (fs *flag.FlagSet, edit func(id string) control.GroupEdit) {
 	fs = newFlags(name)
@@ -59,9 +88,11 @@ func groupFlags(name string) (fs *flag.FlagSet, edit func(id string) control.Gro
 	fs.String("room", "", "the group's chat room: none, offered or autojoin")
 	var managers list
 	fs.Var(&managers, "manager", "who manages the room; can be given several times, empty for nobody")
+	dry := dryFlag(fs)
 	return fs, func(id string) control.GroupEdit {
 		return control.GroupEdit{
-			ID: id, Label: given(fs, "label"), Description: given(fs, "description"), VisibleTo: given(fs, "visible"),
+			DryRun: *dry,
+			ID:     id, Label: given(fs, "label"), Description: given(fs, "description"), VisibleTo: given(fs, "visible"),
 			Room: given(fs, "room"), Managers: managers.pointer(),
 		}
 	}
@@ -76,12 +107,15 @@ func runGroupAdd(ctx context.Context, a *app, args []string) error {
 	}
 	r := edit(rest[0])
 	r.Members = rest[1:]
-	var g control.Group
+	var g control.GroupDone
 	if err := t.call(ctx, "group.add", r, &g); err != nil {
 		return err
 	}
 	if t.json {
 		return a.printJSON(g)
+	}
+	if a.showEffect(g.Effect) {
+		return nil
 	}
 	fmt.Fprintf(a.out, "The group %s (%s) has %s and is visible to %s.\n", g.ID, g.Label, count(len(g.Members), "member"), visibleWords(g.VisibleTo))
 	return nil
@@ -98,11 +132,17 @@ func runGroupEdit(ctx context.Context, a *app, args []string) error {
 	if r.Label == nil && r.Description == nil && r.VisibleTo == nil && r.Room == nil && r.Managers == nil {
 		return usagef("nothing is to be changed; give --label, --description, --visible, --room or --manager")
 	}
-	var g control.Group
+	var g control.GroupDone
 	if err := t.call(ctx, "group.edit", r, &g); err != nil {
 		return err
 	}
-	return a.showGroup(t, g)
+	if t.json {
+		return a.printJSON(g)
+	}
+	if a.showEffect(g.Effect) {
+		return nil
+	}
+	return a.showGroup(t, g.Group)
 }
 
 func runGroupShow(ctx context.Context, a *app, args []string) error {
@@ -176,16 +216,21 @@ func runGroupList(ctx context.Context, a *app, args []string) error {
 
 func runGroupRemove(ctx context.Context, a *app, args []string) error {
 	var t target
-	rest, err := t.parse(newFlags("group remove"), args, 1, 1)
+	fs := newFlags("group remove")
+	dry := dryFlag(fs)
+	rest, err := t.parse(fs, args, 1, 1)
 	if err != nil {
 		return err
 	}
-	var g control.Group
-	if err := t.call(ctx, "group.remove", control.GroupName{ID: rest[0]}, &g); err != nil {
+	var g control.GroupDone
+	if err := t.call(ctx, "group.remove", control.GroupName{ID: rest[0], DryRun: *dry}, &g); err != nil {
 		return err
 	}
 	if t.json {
 		return a.printJSON(g)
+	}
+	if a.showEffect(g.Effect) {
+		return nil
 	}
 	fmt.Fprintf(a.out, "The group %s is removed, from contact lists too; its members stay.\n", g.ID)
 	return nil
@@ -201,16 +246,21 @@ func runGroupMemberRemove(ctx context.Context, a *app, args []string) error {
 
 func (a *app) changeMembers(ctx context.Context, args []string, command, done, same string) error {
 	var t target
-	rest, err := t.parse(newFlags(strings.ReplaceAll(command, ".", " ")), args, 2, 1<<16)
+	fs := newFlags(strings.ReplaceAll(command, ".", " "))
+	dry := dryFlag(fs)
+	rest, err := t.parse(fs, args, 2, 1<<16)
 	if err != nil {
 		return err
 	}
 	var c control.GroupMembersChanged
-	if err := t.call(ctx, command, control.GroupMembers{ID: rest[0], Members: rest[1:]}, &c); err != nil {
+	if err := t.call(ctx, command, control.GroupMembers{ID: rest[0], Members: rest[1:], DryRun: *dry}, &c); err != nil {
 		return err
 	}
 	if t.json {
 		return a.printJSON(c)
+	}
+	if a.showEffect(c.Effect) {
+		return nil
 	}
 	if len(c.Changed) > 0 {
 		fmt.Fprintf(a.out, "%s: %s %s.\n", done, c.Group.ID, strings.Join(c.Changed, ", "))
@@ -262,6 +312,21 @@ func (s *server) rosterOf(user jid.JID) ([]control.Contact, error) {
 		contacts = append(contacts, c)
 	}
 	return contacts, nil
+}
+
+// rosters is what the commands of groups ask of contact lists.
+func (s *server) rosters() control.Rosters {
+	contact := func(it *xmpp.SharedItem) *control.Contact {
+		if it == nil {
+			return nil
+		}
+		return &control.Contact{JID: it.Contact.String(), Name: it.Name, Subscription: it.Subscription, Groups: it.Groups}
+	}
+	return control.Rosters{Of: s.rosterOf, Compare: func(tried *people.State, f func(user, who jid.JID, before, after *control.Contact)) {
+		s.shared.Compare(tried, func(user, who jid.JID, before, after *xmpp.SharedItem) {
+			f(user, who, contact(before), contact(after))
+		})
+	}}
 }
 
 // offerPages puts people and groups among the administrators' ad-hoc commands.

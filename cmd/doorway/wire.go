@@ -207,7 +207,7 @@ func (s *server) constructDoors() error {
 	s.control = control.New(s.log)
 	control.Users(s.control, s.people, s.cfg.Domain, s.sessions)
 	control.People(s.control, s.people)
-	control.Groups(s.control, s.people, s.rosterOf)
+	control.Groups(s.control, s.people, s.rosters())
 	control.Transfer(s.control, s.cfg.Domain, s.exportAccounts, s.importAccounts)
 	control.Queue(s.control, s.queue)
 	control.Modems(s.control, s.modemStatus)

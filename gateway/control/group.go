@@ -30,17 +30,46 @@ type GroupEdit struct {
 	Room        *string   `json:"room,omitempty"`
 	Managers    *[]string `json:"managers,omitempty"`
 	Members     []string  `json:"members,omitempty"` // of a new group
+	DryRun      bool      `json:"dry_run,omitempty"`
 }
 
-// GroupName is a request that names one group.
+// GroupName is a request that names one group. DryRun is for group.remove.
 type GroupName struct {
-	ID string `json:"id"`
+	ID     string `json:"id"`
+	DryRun bool   `json:"dry_run,omitempty"`
 }
+
+// GroupDone is a group that was made, changed or removed, or would be.
+type GroupDone struct {
+	Group
+	Effect *Effect `json:"effect,omitempty"` // of a dry run: nothing was changed
+}
+
+// Effect is what a change would make of contact lists.
+type Effect struct {
+	People  int          `json:"people"` // whose contact list would change
+	Gained  int          `json:"gained"` // contacts, in all lists together
+	Lost    int          `json:"lost"`
+	Changed int          `json:"changed"` // shown in other groups, or in another direction
+	Lines   []EffectLine `json:"lines"`   // the first of them
+}
+
+// EffectLine is one contact in one list.
+type EffectLine struct {
+	User    string   `json:"user"`
+	Contact string   `json:"contact"`
+	Before  *Contact `json:"before,omitempty"`
+	After   *Contact `json:"after,omitempty"`
+}
+
+// maxEffect is how many lines are told.
+const maxEffect = 100
 
 // GroupMembers is the request of group.member.add and group.member.remove.
 type GroupMembers struct {
 	ID      string   `json:"id"`
 	Members []string `json:"members"`
+	DryRun  bool     `json:"dry_run,omitempty"`
 }
 
 // GroupMembersChanged is their answer.
@@ -48,6 +77,7 @@ type GroupMembersChanged struct {
 	Group   Group    `json:"group"`
 	Changed []string `json:"changed"` // who came or went
 	Same    []string `json:"same"`    // who was there already, or was not there
+	Effect  *Effect  `json:"effect,omitempty"`
 }
 
 // Contact is somebody in a roster.
@@ -58,10 +88,56 @@ type Contact struct {
 	Groups       []string `json:"groups"`
 }
 
+// Rosters is what groups make of contact lists.
+type Rosters struct {
+	// Of is the whole contact list of an account as its clients get it.
+	Of func(user jid.JID) ([]Contact, error)
+	// Compare calls f for each contact that would differ in a list if people and
+	// groups were as tried; before is nil for a new one, after for one that goes.
+	Compare func(tried *people.State, f func(user, contact jid.JID, before, after *Contact))
+}
+
+// editor changes groups, or finds out what a change would do.
+type editor struct {
+	p *people.People
+	r Rosters
+}
+
+// run makes a change; dry, it returns the effect that it would have.
+func (ed editor) run(ctx context.Context, dry bool, f func(e *people.Edit) error) (*Effect, error) {
+	if !dry {
+		return nil, ed.p.Edit(ctx, f)
+	}
+	_, tried, err := ed.p.Try(f)
+	if err != nil {
+		return nil, err
+	}
+	x := &Effect{Lines: []EffectLine{}}
+	var last jid.JID
+	ed.r.Compare(tried, func(user, contact jid.JID, before, after *Contact) {
+		if user != last {
+			x.People++
+			last = user
+		}
+		switch {
+		case before == nil:
+			x.Gained++
+		case after == nil:
+			x.Lost++
+		default:
+			x.Changed++
+		}
+		if len(x.Lines) < maxEffect {
+			x.Lines = append(x.Lines, EffectLine{User: user.String(), Contact: contact.String(), Before: before, After: after})
+		}
+	})
+	return x, nil
+}
+
 // Groups registers the commands group.list, show, add, edit, remove,
-// member.add, member.remove and preview. roster returns the whole roster of an
-// account as its clients get it.
-func Groups(s *Server, p *people.People, roster func(user jid.JID) ([]Contact, error)) {
+// member.add, member.remove and preview.
+func Groups(s *Server, p *people.People, r Rosters) {
+	ed := editor{p, r}
 	Handle(s, "group.list", func(context.Context, struct{}) ([]Group, error) {
 		list := []Group{}
 		for g := range p.State().Groups() {
@@ -76,9 +152,9 @@ func Groups(s *Server, p *people.People, roster func(user jid.JID) ([]Contact, e
 		}
 		return viewGroup(g), nil
 	})
-	Handle(s, "group.add", func(ctx context.Context, r GroupEdit) (Group, error) { return addGroup(ctx, p, r) })
-	Handle(s, "group.edit", func(ctx context.Context, r GroupEdit) (Group, error) {
-		return putGroup(ctx, p, r, func(e *people.Edit) (people.Group, error) {
+	Handle(s, "group.add", func(ctx context.Context, r GroupEdit) (GroupDone, error) { return ed.add(ctx, r) })
+	Handle(s, "group.edit", func(ctx context.Context, r GroupEdit) (GroupDone, error) {
+		return ed.put(ctx, r, func(e *people.Edit) (people.Group, error) {
 			g := e.Group(groupID(r.ID))
 			if g == nil {
 				return people.Group{}, people.NoGroup(r.ID)
@@ -86,21 +162,21 @@ func Groups(s *Server, p *people.People, roster func(user jid.JID) ([]Contact, e
 			return *g, nil
 		})
 	})
-	Handle(s, "group.remove", func(ctx context.Context, r GroupName) (gone Group, err error) {
-		err = p.Edit(ctx, func(e *people.Edit) error {
+	Handle(s, "group.remove", func(ctx context.Context, r GroupName) (gone GroupDone, err error) {
+		gone.Effect, err = ed.run(ctx, r.DryRun, func(e *people.Edit) error {
 			id := groupID(r.ID)
 			if g := e.Group(id); g != nil {
-				gone = viewGroup(g)
+				gone.Group = viewGroup(g)
 			}
 			return e.RemoveGroup(id)
 		})
 		return gone, err
 	})
 	Handle(s, "group.member.add", func(ctx context.Context, r GroupMembers) (GroupMembersChanged, error) {
-		return changeMembers(ctx, p, r, true)
+		return ed.members(ctx, r, true)
 	})
 	Handle(s, "group.member.remove", func(ctx context.Context, r GroupMembers) (GroupMembersChanged, error) {
-		return changeMembers(ctx, p, r, false)
+		return ed.members(ctx, r, false)
 	})
 	Handle(s, "group.preview", func(_ context.Context, r PersonName) ([]Contact, error) {
 		q, err := p.Find(r.Who)
@@ -110,7 +186,7 @@ func Groups(s *Server, p *people.People, roster func(user jid.JID) ([]Contact, e
 		if q.Account == "" {
 			return nil, Refuse("%s has no account here, and so no contact list.", q.Display())
 		}
-		return roster(q.Address())
+		return ed.r.Of(q.Address())
 	})
 }
 
@@ -137,8 +213,8 @@ func viewGroup(g *people.Group) Group {
 // noRoom is the word for people.NoRoom.
 const noRoom = "none"
 
-func addGroup(ctx context.Context, p *people.People, r GroupEdit) (Group, error) {
-	return putGroup(ctx, p, r, func(e *people.Edit) (people.Group, error) {
+func (ed editor) add(ctx context.Context, r GroupEdit) (GroupDone, error) {
+	return ed.put(ctx, r, func(e *people.Edit) (people.Group, error) {
 		if g := e.Group(groupID(r.ID)); g != nil {
 			return *g, Refuse("There is already a group %s. To change it use `doorway group edit %s`.", r.ID, r.ID)
 		}
@@ -154,9 +230,9 @@ func addGroup(ctx context.Context, p *people.People, r GroupEdit) (Group, error)
 	})
 }
 
-// putGroup changes the group that find finds, or makes that one.
-func putGroup(ctx context.Context, p *people.People, r GroupEdit, find func(*people.Edit) (people.Group, error)) (v Group, err error) {
-	err = p.Edit(ctx, func(e *people.Edit) error {
+// put changes the group that find finds, or makes that one.
+func (ed editor) put(ctx context.Context, r GroupEdit, find func(*people.Edit) (people.Group, error)) (v GroupDone, err error) {
+	v.Effect, err = ed.run(ctx, r.DryRun, func(e *people.Edit) error {
 		g, err := find(e)
 		if err != nil {
 			return err
@@ -190,15 +266,15 @@ func putGroup(ctx context.Context, p *people.People, r GroupEdit, find func(*peo
 		if err := e.PutGroup(g); err != nil {
 			return err
 		}
-		v = viewGroup(e.Group(g.ID))
+		v.Group = viewGroup(e.Group(g.ID))
 		return nil
 	})
 	return v, err
 }
 
-// changeMembers adds or removes, all of them or none.
-func changeMembers(ctx context.Context, p *people.People, r GroupMembers, add bool) (out GroupMembersChanged, err error) {
-	err = p.Edit(ctx, func(e *people.Edit) error {
+// members adds or removes, all of them or none.
+func (ed editor) members(ctx context.Context, r GroupMembers, add bool) (out GroupMembersChanged, err error) {
+	effect, err := ed.run(ctx, r.DryRun, func(e *people.Edit) error {
 		old := e.Group(groupID(r.ID))
 		if old == nil {
 			return people.NoGroup(r.ID)
@@ -231,5 +307,6 @@ func changeMembers(ctx context.Context, p *people.People, r GroupMembers, add bo
 		out.Group = viewGroup(e.Group(g.ID))
 		return nil
 	})
+	out.Effect = effect
 	return out, err
 }

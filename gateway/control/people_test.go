@@ -35,7 +35,14 @@ func office(t *testing.T) *Server {
 	s := New(slog.New(slog.DiscardHandler))
 	Users(s, p, "office.example", func(string) int { return 0 })
 	People(s, p)
-	Groups(s, p, func(user jid.JID) ([]Contact, error) { return []Contact{{JID: "of " + user.String()}}, nil })
+	Groups(s, p, Rosters{
+		Of: func(user jid.JID) ([]Contact, error) { return []Contact{{JID: "of " + user.String()}}, nil },
+		Compare: func(tried *people.State, f func(user, contact jid.JID, before, after *Contact)) {
+			for g := range tried.Groups() {
+				f(jid.MustParse("anna@office.example"), jid.MustParse(g.ID+"@office.example"), nil, &Contact{JID: g.ID})
+			}
+		},
+	})
 	return s
 }
 
@@ -76,6 +83,9 @@ func TestPeopleAndGroups(t *testing.T) {
 		{"people.remove", `{"who":"ben"}`, "doorway user remove ben"},
 		{"people.remove", `{"who":"0155/50101"}`, `"id":"fred"`},
 		{"group.show", `{"id":"group:SALES"}`, `"members":["anna"]`},
+		{"group.add", `{"id":"more","dry_run":true}`, `"effect":{"people":1,"gained":2,"lost":0,"changed":0,"lines":[{"user":"anna@office.example","contact":"more@office.example"`},
+		{"group.remove", `{"id":"more"}`, "There is no group more."},
+		{"group.remove", `{"id":"sales","dry_run":true}`, `"effect":{"people":0,`},
 		{"group.remove", `{"id":"sales"}`, `"id":"sales"`},
 		{"group.list", ``, `[]`},
 		{"group.show", `{"id":"sales"}`, "There is no group sales."},

@@ -61,6 +61,32 @@ func TestWhoSeesWhom(t *testing.T) {
 	}
 }
 
+// What a change would do is told before it is made, and nothing is changed.
+func TestCompare(t *testing.T) {
+	o := newOffice(t)
+	o.accounts("anna", "ben", "carl")
+	o.group("a", "A", "members", "anna", "ben")
+	before := o.now.Load()
+	_, tried, err := o.people.Try(func(e *people.Edit) error {
+		g := *e.Group("a")
+		g.Label, g.Members = "B", []people.Member{"anna", "carl"}
+		return e.PutGroup(g)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	o.Compare(tried, func(user, contact jid.JID, before, after *xmpp.SharedItem) {
+		told = append(told, user.Local()+": "+short(before)+" > "+short(after))
+	})
+	if want := []string{"anna: ben both A > -", "anna: - > carl both B", "ben: anna both A > -", "carl: - > anna both B"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+	if o.now.Load() != before {
+		t.Error("something was changed")
+	}
+}
+
 // Field staff without an account are people: their phone is their address.
 func TestPhones(t *testing.T) {
 	o := newOffice(t)
