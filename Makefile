@@ -36,8 +36,8 @@ bench: ## run the benchmarks and print binary sizes, in the form benchstat reads
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
 	@$(GO) run ./cmd/house sizes
 
-bench-sms: ## send 10,000 texts through two emulated modems with faults and 50 times kill -9
-	@DOORWAY_KILL_TEXTS=10000 DOORWAY_KILLS=50 $(GO) test -run TestKillTwoModems -v -timeout 30m ./cmd/doorway
+bench-sms: ## parts per minute beside gammu-smsd and smstools; 10,000 texts, two modems, 50 times kill -9
+	@DOORWAY_BENCH_SMS=1 DOORWAY_KILL_TEXTS=10000 DOORWAY_KILLS=50 $(GO) test -run 'TestPartsPerMinute|TestKillTwoModems' -v -timeout 40m ./cmd/doorway
 
 fuzz: ## run every fuzz target for 30 s
 	@$(GO) run ./cmd/house fuzz -time 30s

@@ -156,7 +156,7 @@ func TestKillTwoModems(t *testing.T) {
 	m := newTwoModems(t, "", phones...)
 	var url atomic.Value
 	url.Store("http://" + m.addr(t, "HTTP"))
-	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute+time.Duration(texts)*100*time.Millisecond)
 	defer cancel()
 	rnd := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 

@@ -293,6 +293,7 @@ func TestLaterAndShorter(t *testing.T) {
 		begin := time.Now().Add(time.Hour)
 		h.send("later", func(m *transports.Message) { m.NotBefore = begin })
 		p.set(modem.Searching, "")
+		synctest.Wait()
 		short := h.send("short", func(m *transports.Message) { m.Validity = 10 * time.Minute })
 		pass(30 * time.Minute)
 		p.set(modem.Ready, "")

@@ -101,12 +101,7 @@ func room(most, used int, urgent bool) int {
 	return most - used
 }
 
-// midnight is when the day's caps begin anew, and fullHour when the hour's do.
-func midnight(now time.Time) time.Time {
-	y, m, d := now.Date()
-	return time.Date(y, m, d+1, 0, 0, 0, 0, now.Location())
-}
-
+// fullHour is when the hour's caps begin anew, and at midnight the day's.
 func fullHour(now time.Time) time.Time { return now.Truncate(time.Hour).Add(time.Hour) }
 
 // capped refuses a text that a cap of the person or of the house has no room for.
