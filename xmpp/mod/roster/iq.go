@@ -39,10 +39,10 @@ func (m *Module) get(ctx context.Context, iq *xmpp.IQ) (string, error) {
 	a.mu.Lock()
 	items, now := a.items, a.version()
 	s, req := iq.Session, iq.Stanza
-	m.enqueue(a, newEntry(func(ctx context.Context) {
+	m.tell(a, func(ctx context.Context) {
 		s.SetValue(&interested, true)
 		m.host.Deliver(ctx, s, a.result(req, items, ver, now))
-	}))
+	})
 	a.mu.Unlock()
 	m.drain(ctx, a)
 	return "", xmpp.ErrLater

@@ -23,7 +23,7 @@ type entry struct {
 	ready     atomic.Bool // on disk, or refused
 	err       error       // why it was refused; set before ready
 	committed chan struct{}
-	done      chan struct{} // closed when the entry has run
+	done      chan struct{} // closed when the entry has run; nil: nobody waits
 
 	run    func(ctx context.Context) // tells
 	refuse func(error)               // instead of run when the disk refused; may be nil
@@ -31,6 +31,14 @@ type entry struct {
 
 func newEntry(run func(context.Context)) *entry {
 	return &entry{run: run, committed: make(chan struct{}), done: make(chan struct{})}
+}
+
+// tell adds an entry for which nobody waits. Needs a.mu; drain must follow.
+func (m *Module) tell(a *account, run func(context.Context)) {
+	m.hold(a)
+	e := &entry{run: run}
+	e.ready.Store(true)
+	a.queue = append(a.queue, e)
 }
 
 // enqueue adds an entry that changes nothing. Needs a.mu; drain must follow.
@@ -114,7 +122,11 @@ func (m *Module) drain(ctx context.Context, a *account) {
 // entry only: the goroutine may belong to somebody else's connection.
 func (m *Module) finish(ctx context.Context, a *account, e *entry) {
 	defer m.release(a)
-	defer close(e.done)
+	defer func() {
+		if e.done != nil {
+			close(e.done)
+		}
+	}()
 	defer func() {
 		if r := recover(); r != nil {
 			m.log.Error("panic while telling of a roster change", "user", a.owner.String(), "err", r,

@@ -309,14 +309,14 @@ func (m *Module) greet(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, err
 			asked = append(asked, it.contact)
 		}
 	}
-	m.enqueue(a, newEntry(func(ctx context.Context) {
+	m.tell(a, func(ctx context.Context) {
 		for _, r := range requests {
 			m.host.Deliver(ctx, s, r)
 		}
 		for _, c := range asked {
 			m.host.Send(ctx, subscription(subscribe, "", a.owner, c), nil)
 		}
-	}))
+	})
 	a.mu.Unlock()
 	m.drain(ctx, a)
 	return xmpp.Pass, nil

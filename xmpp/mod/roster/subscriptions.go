@@ -68,7 +68,11 @@ func (m *Module) Contacts(user jid.JID, f func(contact jid.JID, subscription str
 		return
 	}
 	items := a.snapshot()
+	seen := 0 // local contacts that see the user, and are seen
 	a.each(items, func(it *item, s *xmpp.SharedItem) bool {
+		if s != nil && s.Subscription == "both" && s.Contact.Domain() == m.host.Domainpart() {
+			seen++
+		}
 		if s != nil && it.plain() {
 			f(s.Contact, s.Subscription)
 		} else if sum := a.sum(it, s); sum != nil && (sum.state.hasTo() || sum.state.hasFrom()) {
@@ -76,6 +80,14 @@ func (m *Module) Contacts(user jid.JID, f func(contact jid.JID, subscription str
 		}
 		return true
 	})
+	// Where all who see the user are seen, which is the rule, that was all.
+	m.shared.Viewers(a.owner, func(jid.JID) bool {
+		seen--
+		return true
+	})
+	if seen == 0 {
+		return
+	}
 	m.shared.Viewers(a.owner, func(viewer jid.JID) bool {
 		if it := find(items, viewer); (it == nil || !it.listed) && !a.sees(viewer) {
 			f(viewer, "from")

@@ -88,7 +88,7 @@ func (r *round) user(user jid.JID) {
 		}
 	}
 	if len(list) > 0 {
-		m.enqueue(a, newEntry(func(ctx context.Context) { m.report(ctx, a.owner, list) }))
+		m.tell(a, func(ctx context.Context) { m.report(ctx, a.owner, list) })
 	}
 	a.mu.Unlock()
 	m.drain(r.ctx, a)
@@ -162,7 +162,7 @@ func (r *round) raises() {
 			}
 		}
 		if len(list) > 0 {
-			r.m.enqueue(a, newEntry(func(ctx context.Context) { r.m.report(ctx, a.owner, list) }))
+			r.m.tell(a, func(ctx context.Context) { r.m.report(ctx, a.owner, list) })
 		}
 		a.mu.Unlock()
 		if len(list) > 0 {
