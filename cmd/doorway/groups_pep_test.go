@@ -34,7 +34,9 @@ func TestGroupOpensPersonalNodes(t *testing.T) {
 		return "<pubsub xmlns='http://jabber.org/protocol/pubsub'>" + inner + "</pubsub>"
 	}
 	a.request("set", "", pubsub("<publish node='"+node+"'><item id='i'><x xmlns='urn:example:x'/></item></publish>"))
-	items := func() string { return b.request("get", " to='anna@office.localhost'", pubsub("<items node='"+node+"'/>")) }
+	items := func() string {
+		return b.request("get", " to='anna@office.localhost'", pubsub("<items node='"+node+"'/>"))
+	}
 	if got := items(); !strings.Contains(got, "presence-subscription-required") {
 		t.Errorf("a stranger: %s", got)
 	}

@@ -224,8 +224,8 @@ func (a *account) weigh() int {
 	return n
 }
 
-// queue appends what is to be told, and tells it unless somebody is at it.
-// Needs mu, and gives it up.
+// tell calls what is queued, without the lock, unless somebody is at it, who
+// will. Needs mu, and gives it up.
 func (a *account) tell(ctx context.Context) {
 	if a.telling {
 		a.mu.Unlock()

@@ -28,7 +28,7 @@ type Item struct {
 type node struct {
 	name string
 	row  nodeRow
-	// index is what is there, oldest first. It is known (whole) or empty while nobody needed it.
+	// index is what is there, oldest first; not known, and empty, until whole.
 	index []entry
 	whole bool
 	last  *Item // the last one, when it is small and was asked for
@@ -149,7 +149,7 @@ func (a *account) get(name string) *node {
 	return a.nodes[name]
 }
 
-// list returns the names of all nodes, sorted.
+// list returns all nodes, sorted by name.
 func (a *account) list() []*node {
 	a.mu.Lock()
 	defer a.mu.Unlock()
