@@ -12,9 +12,11 @@ import (
 	"doorway/xmpp/xmlstream"
 )
 
-// What one answer holds at most; the rest is asked for in pages.
+// What one answer holds at most; the rest is asked for in pages. Clients that
+// ask for no pages mostly do not know of them, and get all that fits.
 const (
 	maxPage      = 250
+	maxItems     = 1000
 	maxPageBytes = 512 << 10
 )
 
@@ -45,7 +47,7 @@ func (r *request) items(_ context.Context) (answer string, err error) {
 		}
 		var list []string
 		if len(ids) > 0 {
-			list = ids[:min(len(ids), maxPage)]
+			list = ids[:min(len(ids), maxItems)]
 		} else {
 			index, err := r.s.entries(a, n)
 			if err != nil {
@@ -58,7 +60,11 @@ func (r *request) items(_ context.Context) (answer string, err error) {
 				list = list[:min(limit, len(list))]
 			}
 		}
-		p, err := cut(list, page, len(ids) > 0)
+		most := maxItems
+		if asked {
+			most = maxPage
+		}
+		p, err := cut(list, page, most, len(ids) > 0)
 		if err != nil {
 			return err
 		}
@@ -75,8 +81,8 @@ type part struct {
 	backward bool
 }
 
-// cut takes the page out of the list (XEP-0059 §2).
-func cut(list []string, page rsm.Request, whole bool) (part, error) {
+// cut takes the page out of the list (XEP-0059 §2), most at most.
+func cut(list []string, page rsm.Request, most int, whole bool) (part, error) {
 	if whole {
 		return part{ids: list}, nil
 	}
@@ -95,7 +101,7 @@ func cut(list []string, page rsm.Request, whole bool) (part, error) {
 		}
 		to = i
 	}
-	size := min(page.Limit(maxPage), maxPage)
+	size := page.Limit(most)
 	from = min(from, to)
 	if page.Backward {
 		from = max(from, to-size)
@@ -145,21 +151,6 @@ func (r *request) write(n *node, p part, count int, asked bool) (string, error) 
 		w.Raw(res.XML())
 	}
 	return w.String(), nil
-}
-
-// LastItem returns the newest item of a node, without looking at who may read
-// it; nil for none.
-func (s *Service) LastItem(of jid.JID, name string) (*Item, error) {
-	a, err := s.acquire(of)
-	if err != nil {
-		return nil, err
-	}
-	defer s.release(a)
-	n := a.get(name)
-	if n == nil {
-		return nil, nil
-	}
-	return s.lastOf(a, n)
 }
 
 // Names calls f with the name and title of each node that viewer may read.

@@ -45,6 +45,24 @@ func TestItems(t *testing.T) {
 	}
 }
 
+// TestManyItems: who asks for no pages gets all that fits, who asks for one no
+// more than fits a page.
+func TestManyItems(t *testing.T) {
+	o := start(t, pubsub.Limits{})
+	a := o.Login(alice + "/1")
+	for i := range 300 {
+		good(a, "set", "", with("urn:a", fmt.Sprint(i), "x", "max_items=max"))
+	}
+	got := good(a, "get", "", wrap("<items node='urn:a'/>"))
+	if n := len(strings.Fields(ids(got))); n != 300 || strings.Contains(got, "<set") {
+		t.Errorf("%d items", n)
+	}
+	got = good(a, "get", "", wrap("<items node='urn:a'/><set xmlns='http://jabber.org/protocol/rsm'><max>300</max></set>"))
+	if n := len(strings.Fields(ids(got))); n != 250 || !strings.Contains(got, "<count>300</count>") {
+		t.Errorf("%d items in a page", n)
+	}
+}
+
 // TestLargeNode: an answer that does not fit is a page that says so.
 func TestLargeNode(t *testing.T) {
 	o := start(t, pubsub.Limits{})
