@@ -40,10 +40,15 @@ func (x *terminal) screen() string {
 
 func (x *terminal) typeLine(line string) {
 	x.t.Helper()
-	for _, args := range [][]string{{"send-keys", "-l", line}, {"send-keys", "Enter"}} {
-		if out, err := exec.Command("tmux", append([]string{"-S", x.socket}, args...)...).CombinedOutput(); err != nil {
-			x.t.Fatalf("tmux: %v\n%s", err, out)
-		}
+	x.keys("send-keys", "-l", line)
+	x.keys("send-keys", "Enter")
+}
+
+// keys has tmux do something.
+func (x *terminal) keys(args ...string) {
+	x.t.Helper()
+	if out, err := exec.Command("tmux", append([]string{"-S", x.socket}, args...)...).CombinedOutput(); err != nil {
+		x.t.Fatalf("tmux: %v\n%s", err, out)
 	}
 }
 
