@@ -85,6 +85,9 @@ func TestCompare(t *testing.T) {
 	if o.now.Load() != before {
 		t.Error("something was changed")
 	}
+	o.group("a", "C", "members", "anna", "carl") // and what was tried is forgotten
+	o.wants("anna", "carl both C")
+	o.wants("carl", "anna both C")
 }
 
 // Field staff without an account are people: their phone is their address.

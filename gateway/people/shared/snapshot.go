@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"doorway/gateway/people"
 	"doorway/xmpp"
@@ -21,7 +22,7 @@ type snapshot struct {
 	labels  map[uint32]string // of groups by number
 	numbers map[label]uint32  // of groups
 	byKey   map[string]*class
-	next    uint32 // the next number
+	last    *atomic.Uint32 // number given, by all snapshots that come from one another: they share items
 	groups  map[string]*resolved
 	listing listing // for the directory
 }
@@ -48,9 +49,9 @@ type resolved struct {
 // same in both.
 func build(h people.House, st *people.State, before *snapshot) *snapshot {
 	if before == nil {
-		before = &snapshot{next: 1}
+		before = &snapshot{last: new(atomic.Uint32)}
 	}
-	s := &snapshot{state: st, labels: map[uint32]string{}, numbers: map[label]uint32{}, next: before.next,
+	s := &snapshot{state: st, labels: map[uint32]string{}, numbers: map[label]uint32{}, last: before.last,
 		byKey: map[string]*class{}, groups: map[string]*resolved{}}
 	s.gather(h, before)
 	b := builder{house: h, s: s, place: make(map[jid.JID]int32, len(s.nodes))}
@@ -150,8 +151,7 @@ func (b *builder) number(g *people.Group, before *snapshot) {
 	l := label{g.ID, g.Label}
 	n, ok := before.numbers[l]
 	if !ok {
-		n = b.s.next
-		b.s.next++
+		n = b.s.last.Add(1)
 	}
 	b.s.numbers[l], b.s.labels[n] = n, g.Label
 	if r := b.s.groups[g.ID]; r != nil {
