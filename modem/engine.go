@@ -226,10 +226,11 @@ func (e *engine) collect(ctx context.Context, c command, deadline time.Time) (re
 			echo = true
 			continue
 		}
-		if e.goesOn(t.text) {
+		f, isFinal := e.finalOf(t.text)
+		if !isFinal && e.goesOn(t.text) {
 			continue
 		}
-		if f, ok := e.finalOf(t.text); ok {
+		if isFinal {
 			if e.isStray(t.text) {
 				continue
 			}

@@ -52,12 +52,14 @@ func (e *engine) finalOf(line string) (final, bool) {
 }
 
 // goesOn adds a line to an unfinished +CUSD, whose text may hold line ends
-// (TS 27.007 §7.15); a line that is something else ends it.
+// (TS 27.007 §7.15); a line that is something else ends it. While a command
+// runs the caller looks for its final result first.
 func (e *engine) goesOn(line string) bool {
 	if e.half == "" {
 		return false
 	}
-	if time.Since(e.halfAt) > pushLimit || len(e.half) > 2048 || urcKind(line) != kindUnknown {
+	_, isRef := parseCMGS(line)
+	if isRef || time.Since(e.halfAt) > pushLimit || len(e.half) > 2048 || urcKind(line) != kindUnknown {
 		e.enqueue(urc{text: e.half + `"`})
 		e.half = ""
 		return false

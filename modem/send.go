@@ -157,10 +157,13 @@ func (a *attempt) prompt(run, ctx context.Context) (done bool, sendErr, fatal er
 		case t.prompt:
 			return false, nil, nil
 		}
-		if e.isEcho(t.text, a.line) || e.goesOn(t.text) {
+		if e.isEcho(t.text, a.line) {
 			continue
 		}
 		f, ok := e.finalOf(t.text)
+		if !ok && e.goesOn(t.text) {
+			continue
+		}
 		switch {
 		case !ok:
 			e.unsolicited(t.text)
@@ -253,10 +256,11 @@ func (a *attempt) answer(run context.Context) (sendErr, fatal error) {
 			deadline = minTime(deadline, time.Now().Add(a.s.t.Command))
 			continue
 		}
-		if e.goesOn(t.text) {
+		f, isFinal := e.finalOf(t.text)
+		if !isFinal && e.goesOn(t.text) {
 			continue
 		}
-		if f, ok := e.finalOf(t.text); ok {
+		if isFinal {
 			switch {
 			case a.mr >= 0:
 				return nil, nil

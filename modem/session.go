@@ -234,11 +234,13 @@ func (s *session) idle(ctx context.Context, due bool) error {
 	case s.checkDue:
 		wait = min(wait, time.Until(s.nextCheck))
 	}
-	if s.ring != nil {
-		wait = min(wait, time.Until(s.ring.over))
-	}
-	if s.d.talk != nil {
-		wait = min(wait, time.Until(s.d.talk.until))
+	if !s.inBurst() { // which comes first
+		if s.ring != nil {
+			wait = min(wait, time.Until(s.ring.over))
+		}
+		if s.d.talk != nil {
+			wait = min(wait, time.Until(s.d.talk.until))
+		}
 	}
 	if s.restart {
 		jobs = nil // settings come first

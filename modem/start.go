@@ -65,7 +65,7 @@ func (s *session) start(ctx context.Context) error {
 func hello(ctx context.Context, e *engine) error {
 	e.tok.disarm()
 	e.echoOff, e.echoed, e.unechoed = false, false, 0
-	e.push, e.urcs, e.stray = nil, nil, time.Time{}
+	e.push, e.urcs, e.stray, e.half = nil, nil, time.Time{}, ""
 	if _, err := e.write("\x1b\r"); err != nil {
 		return err
 	}

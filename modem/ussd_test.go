@@ -184,3 +184,16 @@ func FuzzUSSD(f *testing.F) {
 		private('<', line)
 	})
 }
+
+// A text of the network that never ends does not eat the answer to a send.
+func TestUSSDWithoutEnd(t *testing.T) {
+	inBubble(t, emulator.Config{Rules: parse(t, "on pdu\n before \"\\r\\n+CUSD: 0,\\\"half a text\\r\\nand more\\r\\n\"\n")}, func(b *bubble) {
+		b.ready()
+		for _, text := range []string{"one", "two"} {
+			if _, err := b.d.Send(context.Background(), encode(t, text), func() error { return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		b.works()
+	})
+}
