@@ -21,13 +21,14 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -119,6 +120,7 @@ type Options struct {
 	// Permit says whether an address may be called; nil refuses loopback, link-local, unspecified and multicast ones,
 	// and those of this machine.
 	Permit func(netip.Addr) error
+	Roots  *x509.CertPool // that sign the receivers' certificates; nil: the system's
 }
 
 // Hooks keeps hooks and delivers to them. Safe for concurrent use.
@@ -126,7 +128,7 @@ type Hooks struct {
 	o      Options
 	table  *store.Table
 	queue  *queue.Queue
-	client *http.Client
+	dial   *net.Dialer
 	pauses []time.Duration
 
 	change sync.Mutex // one change at a time
@@ -147,7 +149,7 @@ func Open(o Options) (*Hooks, error) {
 		o.Permit = permit
 	}
 	h := &Hooks{o: o, table: o.Store.Table("webhooks"), pauses: pauses[:], hooks: map[string]record{}}
-	h.client = newClient(o.Permit)
+	h.dial = dialer(o.Permit)
 	var err error
 	if h.queue, err = queue.Open(o.Store, queue.Options{Network: "hook", Now: o.Now, Log: o.Log, Keep: keepDone}); err != nil {
 		return nil, fmt.Errorf("open webhooks: %w", err)

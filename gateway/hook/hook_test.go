@@ -2,10 +2,12 @@ package hook
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -13,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -347,4 +350,68 @@ func TestModemEvents(t *testing.T) {
 			t.Errorf("%+v %v", l, err)
 		}
 	})
+}
+
+// A receiver with TLS is told when its certificate is signed by who is trusted, and not otherwise.
+func TestTLS(t *testing.T) {
+	var calls atomic.Int32
+	to := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		w.WriteHeader(http.StatusEarlyHints) // 1xx comes before the answer
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer to.Close()
+	r := open(t, filepath.Join(t.TempDir(), "data"), anywhere)
+	defer r.stop()
+	r.o.Roots = x509.NewCertPool()
+	defer r.run()()
+	hook, _, err := r.Add(Hook{URL: to.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	test := func(want transports.State) {
+		t.Helper()
+		if _, err := r.TestHook(t.Context(), hook.ID); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the delivery", func() bool { s := r.last(hook.ID).State; return s == want })
+	}
+	test(transports.Failed)
+	if d := r.last(hook.ID); !strings.Contains(d.Error, "certificate") || calls.Load() != 0 {
+		t.Errorf("%s, %d calls", d.Error, calls.Load())
+	}
+	r.o.Roots.AddCert(to.Certificate())
+	test(transports.Delivered)
+}
+
+// A receiver that says nothing, or nonsense, is an error and not a hang.
+func TestSilentReceiver(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	answers := []string{"", "SSH-2.0-x\r\n", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\n" + strings.Repeat("x: y\r\n", maxAnswer)}
+	done := make(chan struct{})
+	go func() { // waited for below
+		defer close(done)
+		for _, a := range answers {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.ReadAtLeast(c, make([]byte, 4096), 1) // ignored: whatever came
+			_, _ = io.WriteString(c, a)                     // ignored: it is what a client makes of it
+			c.Close()
+		}
+	}()
+	r := open(t, filepath.Join(t.TempDir(), "data"), anywhere)
+	defer r.stop()
+	for _, a := range answers {
+		code, err := r.post(t.Context(), record{Hook: Hook{URL: "http://" + l.Addr().String() + "/?key=secret"}}, payload{ID: "x", Body: []byte("{}")})
+		if err == nil || code != 0 || strings.Contains(reason(code, err), "secret") {
+			t.Errorf("%.20q: %d %v", a, code, err)
+		}
+	}
+	<-done
 }
