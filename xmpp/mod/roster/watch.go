@@ -205,11 +205,14 @@ func (m *Module) vanish(ctx context.Context, contact, user jid.JID) {
 		return
 	}
 	// Of an account that was removed no stream is left to speak for itself.
-	m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", contact, user, ""), nil)
+	m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", contact, user, ""), quiet)
 	if contact.Domain() != m.host.Domainpart() {
-		m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", user, contact, ""), nil)
+		m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", user, contact, ""), quiet)
 	}
 }
+
+// quiet has the router keep to itself that a contact elsewhere cannot be reached.
+func quiet(error) {}
 
 // appear has the current presence of a contact sent to a user who may see it now:
 // by the answer to a probe, in which blocking has its say.
@@ -218,7 +221,7 @@ func (m *Module) appear(ctx context.Context, contact, user jid.JID) {
 		m.show(ctx, contact, user)
 		return
 	}
-	m.host.Send(ctx, stanza.New(stanza.Presence, "probe", "", user, contact, ""), nil)
+	m.host.Send(ctx, stanza.New(stanza.Presence, "probe", "", user, contact, ""), quiet)
 }
 
 // loaded gives an account if it is in memory, nil otherwise; release must follow.
