@@ -20,7 +20,7 @@ import (
 func (s *server) facts() (doctor.Facts, error) {
 	f := doctor.Facts{
 		Version: version, PID: os.Getpid(), Started: s.started, Config: s.cfg.File,
-		Panics: s.health.Panics(), Findings: s.health.List(), Fingerprint: s.certs.Fingerprint(),
+		Panics: s.health.Panics(), Findings: append(s.health.List(), smsFindings(s.sms, s.hooks)...), Fingerprint: s.certs.Fingerprint(),
 		Files: s.store.Sizes(), Modems: s.modemStatus(), Queue: s.queue.Counts(),
 	}
 	if abs, err := filepath.Abs(f.Config); err == nil {

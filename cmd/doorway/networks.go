@@ -26,7 +26,7 @@ func (s *server) constructSMS() error {
 		s.group.Add(task("modem "+m.Name, d.Run))
 	}
 	var err error
-	if s.queue, err = queue.Open(s.store, queue.Options{Network: "sms", Log: s.log}); err != nil {
+	if s.queue, err = queue.Open(s.store, queue.Options{Network: "sms", Log: s.log, Changed: func(j transports.Job) { s.sms.Changed(j) }}); err != nil {
 		return err
 	}
 	s.group.Add(task("queue", s.queue.Run))

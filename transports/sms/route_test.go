@@ -387,3 +387,30 @@ func TestListsOfNumbers(t *testing.T) {
 		}
 	})
 }
+
+// Who cancels a text is told at once, however many wait.
+func TestChangedTellsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0")
+		p.st.State = modem.Searching
+		h := routed(t, Config{}, nil, p)
+		defer h.stop()
+		id := h.send("hi")
+		if err := h.outbox.Cancel(id); err != nil {
+			t.Fatal(err)
+		}
+		job, err := h.outbox.Get(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.net.Changed(job)
+		synctest.Wait()
+		if h.receipts() != "cancelled" {
+			t.Errorf("told %q", h.receipts())
+		}
+		pass(time.Hour)
+		if h.receipts() != "cancelled" {
+			t.Errorf("told %q", h.receipts())
+		}
+	})
+}

@@ -155,6 +155,16 @@ func (n *Network) Send(ctx context.Context, m transports.Message) (transports.Re
 	return s.Send(ctx, m)
 }
 
+// Changed tells of a job that the outbox itself has ended, cancelled or expired, so that its sender is told at once and not
+// when the waiting texts are looked through. It does not block and calls nobody; other states mean nothing to it.
+func (n *Network) Changed(j transports.Job) {
+	s := n.current.Load()
+	if s == nil || j.State != transports.Cancelled && j.State != transports.Expired {
+		return
+	}
+	s.posts.put(post{kind: postReleased, job: j.ID})
+}
+
 // opens is when a text may leave that could leave at t.
 func (n *Network) opens(urgent bool, t time.Time) time.Time {
 	if urgent {
