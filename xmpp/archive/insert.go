@@ -36,8 +36,9 @@ func (a *Archive) Insert(owner jid.JID, list []Past) (kept int, err error) {
 		}
 		list = list[n:]
 		if len(good) > 0 {
-			last, err = a.insert(owner.Bare(), good, last)
-			kept += len(good)
+			if last, err = a.insert(owner.Bare(), good, last); err == nil {
+				kept += len(good)
+			}
 		}
 	}
 	a.wake()
