@@ -41,7 +41,9 @@ func TestAPI(t *testing.T) {
 		return r.StatusCode, string(b)
 	}
 	code, body := ask("POST", "/api/v1/sms", `{"to":["`+demoQuiet+`","bob"],"text":"Disk full","priority":"alarm"}`)
-	var sent struct{ Messages []struct{ ID, Status, Cause string } }
+	var sent struct {
+		Messages []struct{ ID, Status, Cause string }
+	}
 	if err := json.Unmarshal([]byte(body), &sent); code != 202 || err != nil || len(sent.Messages) != 2 || sent.Messages[1].Status != "refused" {
 		t.Fatal(code, body, err)
 	}

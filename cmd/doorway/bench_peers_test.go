@@ -45,7 +45,9 @@ func TestPartsPerMinute(t *testing.T) {
 // rate is how many parts a minute the service centre got, the first tenth aside.
 func rate(t *testing.T, e *emulator.Emulator, n int, limit time.Duration) float64 {
 	t.Helper()
-	until(t, limit, func() (bool, string) { return len(e.Submits()) >= n, fmt.Sprintf("%d of %d parts were sent", len(e.Submits()), n) })
+	until(t, limit, func() (bool, string) {
+		return len(e.Submits()) >= n, fmt.Sprintf("%d of %d parts were sent", len(e.Submits()), n)
+	})
 	var at []time.Time
 	for _, s := range e.Submits() {
 		at = append(at, s.At)

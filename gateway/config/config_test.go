@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const minimal = "domain = \"office.example\"\ndata = \"/var/lib/doorway\"\n"
@@ -92,6 +93,20 @@ func TestFaults(t *testing.T) {
 		{"pin wrong", minimal + "[[modem]]\ndevice=\"auto\"\npin_file=\"" + bad + "\"\n", "does not hold a PIN"},
 		{"country", minimal + "[sms]\ncountry = \"+49\"\n", "f.toml:4: country \"+49\" is not a country calling code"},
 		{"parts", minimal + "[sms]\nmax_parts = 0\n", "max_parts 0 is out of range"},
+		{"send hours", minimal + "[sms]\nsend_hours = \"8-20\"\n", "f.toml:4: \"8-20\" is not a part of the day: write from-until"},
+		{"validity", minimal + "[sms]\nvalidity = \"1 day\"\n", "f.toml:4: \"1 day\" is not a time from 1m to 10584h"},
+		{"cap", minimal + "[sms]\nper_day = -1\n", "f.toml:4: -1 is not a number of texts"},
+		{"prefix to", minimal + "[sms]\ndeny_to = [\"0900\"]\n", "f.toml:4: \"0900\" is not the beginning of a number"},
+		{"long answer", minimal + "[sms]\nstop_answer = \"" + strings.Repeat("x", 161) + "\"\n", "f.toml:4: stop_answer is too long for one text"},
+		{"keyword", minimal + "[[sms.keyword]]\nword = \"two words\"\nanswer = \"x\"\n", "f.toml:4: \"two words\" is not a word"},
+		{"keyword of others", minimal + "[[sms.keyword]]\nword = \"Stop\"\nanswer = \"x\"\n", "f.toml:4: the word \"Stop\" is the recipients' own"},
+		{"keyword twice", minimal + "[[sms.keyword]]\nword = \"a\"\nanswer = \"x\"\n[[sms.keyword]]\nword = \"A\"\nanswer = \"x\"\n", "f.toml:7: the word \"A\" stands in two sections"},
+		{"keyword without use", minimal + "[[sms.keyword]]\nword = \"a\"\n", "f.toml:3: the keyword \"a\" does nothing"},
+		{"keyword to nobody", minimal + "[[sms.keyword]]\nword = \"a\"\nto = [\"bob\"]\n", "f.toml:5: \"bob\" is not an account"},
+		{"keyword key", minimal + "[[sms.keyword]]\nwrod = \"a\"\n", "unknown key \"sms.keyword.wrod\"; did you mean \"word\"?"},
+		{"modem prefix", minimal + "[[modem]]\ndevice=\"auto\"\nprefixes = [\"4915\"]\n", "f.toml:5: \"4915\" is not the beginning of a number"},
+		{"modem only", minimal + "[[modem]]\ndevice=\"auto\"\nonly = true\n", "f.toml:5: only = true without prefixes"},
+		{"modem backup", minimal + "[[modem]]\ndevice=\"auto\"\nonly = true\nbackup = true\ngroups = [\"x\"]\n", "f.toml:6: only and backup exclude each other"},
 		{"network", minimal + "[[network]]\ntype = \"irc\"\n", "f.toml:4: network type \"irc\" is not in this version"},
 		{"backup time", minimal + "[backup]\nat = \"3.30\"\n", "f.toml:4: at \"3.30\" is not a time: write hours and minutes"},
 		{"backup hour", minimal + "[backup]\nat = \"24:00\"\n", "f.toml:4: at \"24:00\" is not a time"},
@@ -224,5 +239,25 @@ func TestDirectory(t *testing.T) {
 		if _, err := Parse("f.toml", []byte(minimal+"[directory]\ndomain = \""+taken+"\"\n")); err == nil || !strings.Contains(err.Error(), "is taken by something else") {
 			t.Errorf("%s: %v", taken, err)
 		}
+	}
+}
+
+func TestSMSKeys(t *testing.T) {
+	c, err := Parse("f.toml", []byte(minimal+"[sms]\nsend_hours = \"20:30-06:00\"\nfailover = \"0s\"\nvalidity = \"90m\"\n[[sms.keyword]]\nword = \"Fuel\"\nanswer = \"ok\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	validity, urgent, failover := c.SMS.Times()
+	from, until := c.SMS.Hours()
+	if validity != 90*time.Minute || urgent != time.Hour || failover != 0 || from != 20*60+30 || until != 6*60 {
+		t.Errorf("%s %s %s, %d to %d", validity, urgent, failover, from, until)
+	}
+	other, err := Parse("f.toml", []byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(Changes(c, other), " ")
+	if got != "sms.validity sms.send_hours sms.failover [[sms.keyword]]" {
+		t.Errorf("changes %s", got)
 	}
 }
