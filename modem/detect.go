@@ -238,12 +238,12 @@ func (d *Driver) remember() {
 	d.note(noteMemory, "")
 }
 
-// isOther tells whether the modem behind a trial is another one than wanted.
-func (t *trial) isOther(ctx context.Context, limit time.Duration, want string) bool {
+// imei asks the modem behind a trial for its IMEI; "" when it does not tell
+// now, which one that has told it before does by accident only.
+func (t *trial) imei(ctx context.Context, limit time.Duration) string {
 	r, err := t.e.do(ctx, command{line: "AT+CGSN", info: "+CGSN", bare: true, limit: limit})
 	if err != nil || !r.final.ok() {
-		return false // it does not tell: it is taken
+		return ""
 	}
-	imei := identityValue(r.first(), "+CGSN")
-	return imei != "" && imei != want
+	return identityValue(r.first(), "+CGSN")
 }

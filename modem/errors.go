@@ -13,6 +13,7 @@ var (
 	errReset   = errors.New("the modem has restarted")
 	errPower   = errors.New("the power of the modem is switched off and on")
 	errOther   = errors.New("another modem than the one that was used before")
+	errUnnamed = errors.New("the modem does not tell its IMEI now")
 	errForeign = errors.New("the serial devices do not answer AT commands")
 )
 

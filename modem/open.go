@@ -109,7 +109,7 @@ func (d *Driver) openOne(ctx context.Context, groups [][]port.Candidate, imei st
 			return nil, taken, ctx.Err()
 		case errors.Is(err, errOther):
 			d.others[deviceKey(g[0])] = true
-		case errors.As(err, &busy):
+		case errors.As(err, &busy), errors.Is(err, errUnnamed):
 			taken = true
 		case imei == "" && (errors.Is(err, errSilent) || errors.Is(err, errNoSync)):
 			d.unanswered(g[0])
@@ -161,9 +161,16 @@ func (d *Driver) openBest(ctx context.Context, cands []port.Candidate, imei stri
 		}
 	}
 	best := 0
-	if len(good) > 0 && imei != "" && good[0].isOther(ctx, d.cfg.Timeouts.Command, imei) {
-		best, first = -1, errOther
-	} else if len(good) > 1 {
+	if len(good) > 0 && imei != "" {
+		switch good[0].imei(ctx, d.cfg.Timeouts.Command) {
+		case imei:
+		case "":
+			best, first = -1, errUnnamed
+		default:
+			best, first = -1, errOther
+		}
+	}
+	if best == 0 && len(good) > 1 {
 		best = d.mostTalkative(ctx, good)
 	}
 	var p *port.Port
