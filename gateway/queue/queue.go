@@ -12,6 +12,9 @@
 //	          ╰──Requeue──╮     ▼  │
 //	   cancelled, expired ╯   retry-wait
 //
+// A job may have a lane, which a worker takes or not (transports.Lease): texts
+// that prefer a modem which is away do not stand in the way of others.
+//
 // Leases live in memory only. After a restart a job that was leased is queued
 // again, since nothing was on the air; a job that was on air is given to the
 // worker in that state, who decides (possibly-sent).

@@ -169,8 +169,8 @@ func (s *Session) kickAll() {
 	}
 }
 
-// moments are the next times at which accepts may answer otherwise although nothing happens: the end of a pause, of
-// patience, and of an hour with a cap.
+// moment is the next time at which accepts may answer otherwise although nothing happens: the end of a pause, of
+// patience, or of an hour with a cap; zero for none.
 func (s *Session) moment(u *unit, now time.Time) time.Time {
 	var at time.Time
 	sooner := func(t time.Time) {

@@ -233,3 +233,23 @@ func TestInboxIsPaged(t *testing.T) {
 		}
 	})
 }
+
+// A text that waits is not sent any more when STOP comes; who wrote it is told.
+func TestStopCancelsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0")
+		h := routed(t, Config{Hours: Hours{8 * 60, 20 * 60}}, nil, p)
+		defer h.stop()
+		id := h.send("in the morning")
+		h.hear(t, p, bob, "stop")
+		pass(9 * time.Hour)
+		h.want(id, transports.Cancelled)
+		if s := p.texts(); len(s) != 1 || s[0] != stopAnswer || h.receipts() != "accepted cancelled" {
+			t.Errorf("sent %q, told %q", s, h.receipts())
+		}
+		job, err := h.outbox.Get(id)
+		if err != nil || !strings.Contains(job.History[len(job.History)-1].Note, "STOP has come") {
+			t.Errorf("%+v %v", job, err)
+		}
+	})
+}

@@ -9,9 +9,12 @@
 // so that after a crash nothing is sent again that may be out already: such a
 // part is possibly-sent until a status report settles it.
 //
+// Which modem a text prefers, and when another takes it, is in Route; caps, hours, lists of numbers and opt-outs
+// are looked at before a text is stored, and again where that can change.
+//
 // Incoming: each TPDU that a modem stored is written down, then deleted from
 // the modem, then put together with its other parts, and offered to the sink
-// until that takes it. What cannot be decoded is kept in quarantine and never
+// until that takes it, unless it is a wish about texts as such (STOP, START, HELP). What cannot be decoded is kept in quarantine and never
 // stands in the way of others.
 //
 // It implements 3GPP TS 23.040 §9.2.2 (SMS-DELIVER, SMS-STATUS-REPORT,

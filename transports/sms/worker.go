@@ -84,6 +84,9 @@ func (s *Session) handle(ctx context.Context, u *unit, it transports.Item) error
 	if !now.Before(j.Deadline) {
 		return d.giveUp("")
 	}
+	if _, out := s.out.has(j.To); out && j.sent() == 0 && (j.Urgent || !j.AtOnce) { // but for our own answer to STOP
+		return d.it.Save(transports.Cancelled, d.stamp(transports.Cancelled), "STOP has come from "+j.To+" meanwhile, so the text was not sent.")
+	}
 	if at := s.n.opens(j.Urgent || j.AtOnce, now); j.sent() == 0 && at.After(now) {
 		j.Deadline = j.Deadline.Add(at.Sub(now)) // the hours are not the text's fault
 		return d.it.Retry(at, d.stamp(transports.RetryWait), s.n.waits(at))
@@ -232,6 +235,9 @@ func (d *delivery) judge(st step, p *part) {
 			return
 		}
 		raw = d.last.Raw
+	}
+	if p.State == transports.Failed && p.Class != string(modem.ClassRecipient) && p.Class != string(modem.ClassPDU) {
+		return // it proves neither
 	}
 	now := d.s.env.Now()
 	if until := d.u.went(d.job.ID, failed, raw, now); !until.IsZero() {
