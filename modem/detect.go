@@ -126,6 +126,16 @@ func (d *Driver) answered(c port.Candidate) bool {
 	return d.home.IMEI != "" && d.home.USBPath == c.USBPath && d.home.VID == c.VID && d.home.PID == c.PID
 }
 
+// waitsForHome tells whether the modem was here a moment ago and only devices
+// of other kinds are plugged in: a restart takes it away for some seconds, and
+// nothing else is to be taken for it meanwhile. The time is that of reserved by default.
+func (d *Driver) waitsForHome(cands []port.Candidate, now time.Time) bool {
+	if d.cfg.Device != "auto" || !d.away || d.home.IMEI == "" || d.home.VID == "" || now.Sub(d.lostAt) > 60*d.cfg.Timeouts.Reopen {
+		return false
+	}
+	return !slices.ContainsFunc(cands, func(c port.Candidate) bool { return c.VID == d.home.VID && c.PID == d.home.PID })
+}
+
 // worthAsking leaves out devices that have never answered AT; those that are gone
 // are forgotten, so that they are asked when they are plugged in again.
 func (d *Driver) worthAsking(cands []port.Candidate) ([]port.Candidate, error) {

@@ -338,3 +338,24 @@ func TestLadderSteps(t *testing.T) {
 		t.Errorf("%d hard steps", n)
 	}
 }
+
+// A modem that restarts is waited for; a device of another kind is not taken for it.
+func TestWaitsForHome(t *testing.T) {
+	d := New(Config{Name: "a", Device: "auto"})
+	other := []port.Candidate{{USBPath: "1-1", VID: "1bc7", PID: "1201"}}
+	now := time.Now()
+	if d.waitsForHome(other, now) {
+		t.Error("without a past")
+	}
+	d.home = Device{IMEI: "1", USBPath: "1-9", VID: "2c7c", PID: "0125"}
+	d.away, d.lostAt = true, now
+	if !d.waitsForHome(other, now.Add(30*time.Second)) || !d.waitsForHome(nil, now) {
+		t.Error("it is not waited for")
+	}
+	if d.waitsForHome(append(other, port.Candidate{USBPath: "1-2", VID: "2c7c", PID: "0125"}), now) {
+		t.Error("one of its kind is there")
+	}
+	if d.waitsForHome(other, now.Add(2*time.Minute)) {
+		t.Error("for ever")
+	}
+}

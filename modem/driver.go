@@ -61,6 +61,7 @@ type Driver struct {
 	lastErr string         // logged last, so that a missing device is logged once
 	last    port.Candidate // the port used last
 	away    bool           // the device is gone: let it settle when it comes back
+	lostAt  time.Time      // since when
 	ladder  ladder
 	kept    map[slot]string // slots that cannot be emptied, and what the modem says to it
 	home    Device          // the modem that was used last, once it has told its IMEI
@@ -178,7 +179,9 @@ func (d *Driver) Run(ctx context.Context) error {
 
 // report tells people why there is no modem.
 func (d *Driver) report(err error) {
-	d.away = d.away || errors.Is(err, errLost) || errors.Is(err, port.ErrAbsent)
+	if !d.away && (errors.Is(err, errLost) || errors.Is(err, port.ErrAbsent)) {
+		d.away, d.lostAt = true, time.Now()
+	}
 	state, text := explain(d.cfg, d.Status().Device, err)
 	d.update(func(s *Status) { s.RSSI, s.Operator, s.Registration, s.Technology, s.Clock = 0, "", "", "", nil })
 	d.hangTalk(ErrDown)

@@ -23,6 +23,9 @@ func (d *Driver) open(ctx context.Context) (*port.Port, error) {
 			return nil, err
 		}
 	}
+	if d.waitsForHome(cands, time.Now()) {
+		return nil, fmt.Errorf("find modem %s: %w", d.cfg.Device, port.ErrAbsent)
+	}
 	if cands, err = d.worthAsking(cands); err != nil {
 		return nil, err
 	}
