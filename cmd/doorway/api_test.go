@@ -52,6 +52,17 @@ func TestAPI(t *testing.T) {
 		_, body := ask("GET", "/api/v1/sms/"+id, "")
 		return strings.Contains(body, `"status":"delivered"`), body
 	})
+	for _, args := range [][]string{{"people", "add", "anna", "--phone", demoQuiet}, {"people", "add", "ben", "--name", "Ben"}, {"group", "add", "inner", "anna", "ben"},
+		{"group", "add", "field", "group:inner", "+4915550177"}} {
+		if out, code := s.run(t, "", args...); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	code, body = ask("POST", "/api/v1/sms", `{"to":["anna","group:field","ben"],"text":"To the field"}`)
+	sent.Messages = nil
+	if err := json.Unmarshal([]byte(body), &sent); code != 202 || err != nil || len(sent.Messages) != 3 || sent.Messages[2].Status != "refused" || !strings.Contains(body, "+4915550177") {
+		t.Error(code, body, err)
+	}
 	if err := s.client.Send(t.Context(), demoBusy, "STOP"); err != nil {
 		t.Fatal(err)
 	}

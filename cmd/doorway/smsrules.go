@@ -102,6 +102,51 @@ func groupsWith(st *people.State, m people.Member) []*people.Group {
 	return list
 }
 
+// numbersOf are the numbers of a person, or of the members of "group:" and an id; nil for neither.
+func (s *server) numbersOf(to string) []string {
+	st := s.people.State()
+	m := people.Member(to)
+	if id, ok := m.Group(); ok {
+		if st.Group(id) == nil {
+			return nil
+		}
+	} else if p := st.Person(to); p == nil {
+		if p = st.OfAccount(to); p == nil {
+			return nil
+		}
+		m = people.Member(p.ID)
+	}
+	numbers, seen := []string{}, map[people.Member]bool{}
+	add := func(p *people.Person) {
+		if p != nil && len(p.Phones) > 0 && !p.NoSMS {
+			numbers = append(numbers, p.Phones[0])
+		}
+	}
+	for todo := []people.Member{m}; len(todo) > 0; todo = todo[1:] {
+		m := todo[0]
+		if seen[m] {
+			continue
+		}
+		seen[m] = true
+		if id, ok := m.Group(); ok {
+			if g := st.Group(id); g != nil {
+				todo = append(todo, g.Members...)
+			}
+		} else if num, ok := m.Phone(); ok {
+			numbers = append(numbers, num)
+		} else if id, ok := m.Person(); ok {
+			add(st.Person(id))
+		} else if m == people.Everybody {
+			for p := range st.People() {
+				if !p.Hidden {
+					add(p)
+				}
+			}
+		}
+	}
+	return numbers
+}
+
 // managersOf are who answers for a number that belongs to somebody in their groups.
 func (s *server) managersOf(from transports.ContactID) []jid.JID {
 	st := s.people.State()

@@ -229,7 +229,7 @@ func (s *server) constructDoors() error {
 	}
 	s.web = api.New(api.Config{
 		Overview: s.overview, Ready: func() bool { return s.serving.Load() && s.store.Stats().Err == nil }, CAFile: ca,
-		Token: s.token, Tokens: s.tokens, Replies: s.store.Table("api_replies"), SMS: s.sms, Queue: s.queue, Hooks: s.hooks, Log: s.log,
+		Token: s.token, Tokens: s.tokens, Replies: s.store.Table("api_replies"), SMS: s.sms, Expand: s.numbersOf, Queue: s.queue, Hooks: s.hooks, Log: s.log,
 	})
 	s.group.Add(task("API", s.web.Run))
 	s.group.Add(task("webhooks", s.hooks.Run))

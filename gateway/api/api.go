@@ -87,9 +87,12 @@ type Config struct {
 	Tokens   *token.Book
 	Replies  Table // "api_replies"
 	SMS      Texts
-	Queue    Queue
-	Hooks    *hook.Hooks
-	Log      *slog.Logger
+	// Expand returns the numbers of a person, or of the members of a group as "group:" and its id; nil for what is neither,
+	// which is taken for a number. nil knows nobody.
+	Expand func(to string) []string
+	Queue  Queue
+	Hooks  *hook.Hooks
+	Log    *slog.Logger
 }
 
 // Server answers HTTP.

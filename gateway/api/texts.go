@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"doorway/gateway/queue"
 	"doorway/gateway/token"
@@ -106,36 +108,77 @@ func (s *Server) send(ctx context.Context, who token.Token, body []byte, name st
 	if p := req.check(); p != nil {
 		return 0, nil, p
 	}
-	list := make([]sent, len(req.To))
+	list, p := s.recipients(req.To)
+	if p != nil {
+		return 0, nil, p
+	}
 	var first *Problem
 	taken := 0
-	for i, to := range req.To {
-		m := transports.Message{To: transports.ContactID(to), Body: req.Text, Urgent: req.Priority == "alarm", Flash: req.Flash,
+	for i := range list {
+		to := &list[i]
+		if to.Number == "" {
+			first = cmp.Or(first, problem("no-recipient", to.Cause))
+			continue
+		}
+		m := transports.Message{To: transports.ContactID(to.Number), Body: req.Text, Urgent: req.Priority == "alarm", Flash: req.Flash,
 			NotBefore: req.NotBefore, Validity: time.Duration(req.ValidFor) * time.Second, Via: req.Modem}
 		if name != "" {
-			sum := sha256.Sum256([]byte(name))
-			m.Key = fmt.Sprintf("api %s %d", hex.EncodeToString(sum[:16]), i)
+			// By the number, not by its place: a group may have changed when the request is repeated.
+			sum := sha256.Sum256([]byte(name + "\x00" + to.Number))
+			m.Key = "api " + hex.EncodeToString(sum[:16])
 		}
 		ref, err := s.c.SMS.Send(ctx, m)
-		list[i] = sent{To: to, Status: "queued", ID: string(ref)}
 		if err != nil {
 			p := s.notSent(err)
 			if first == nil || p.Status == http.StatusServiceUnavailable {
 				first = p
 			}
-			list[i].Status, list[i].Cause = "refused", p.Detail
+			to.Number, to.Status, to.Cause = "", "refused", p.Detail
 			continue
 		}
+		to.Status, to.ID = "queued", string(ref)
 		taken++
-		if c, err := s.c.SMS.ContactID(to); err == nil {
-			list[i].Number = string(c)
-		}
 	}
 	if first != nil && (taken == 0 || first.Status == http.StatusServiceUnavailable && name != "") {
 		return 0, nil, first // the latter is repeated as a whole, and sends nothing twice
 	}
 	s.c.Log.Info("texts taken", "comp", "api", "user", who.Name, "texts", taken, "refused", len(list)-taken)
 	return http.StatusAccepted, page[sent]{Messages: list}, nil
+}
+
+// recipients are the numbers that are meant by what a request names, each once; one without a number says why.
+func (s *Server) recipients(names []string) ([]sent, *Problem) {
+	var list []sent
+	seen := map[string]bool{}
+	add := func(to, number string) {
+		if c, err := s.c.SMS.ContactID(number); err == nil {
+			number = string(c)
+		}
+		if !seen[number] {
+			seen[number] = true
+			list = append(list, sent{To: to, Number: number})
+		}
+	}
+	for _, to := range names {
+		var numbers []string
+		if s.c.Expand != nil && strings.IndexFunc(to, unicode.IsLetter) >= 0 {
+			numbers = s.c.Expand(to)
+		}
+		switch {
+		case numbers == nil:
+			add(to, to)
+		case len(numbers) == 0:
+			list = append(list, sent{To: to, Status: "refused", Cause: "Nobody is meant by " + to + " who has a number that may be texted."})
+		}
+		for _, n := range numbers {
+			add(to, n)
+		}
+		if len(list) > maxRecipients {
+			detail := fmt.Sprintf("A request may have at most %d recipients, the members of groups counted.", maxRecipients)
+			return nil, problem("invalid-body", detail, Fault{"/to", detail})
+		}
+	}
+	return list, nil
 }
 
 func (q *sendRequest) check() *Problem {

@@ -266,3 +266,59 @@ func FuzzSend(f *testing.F) {
 		}
 	})
 }
+
+// People and groups are the numbers behind them, each once, also when a request is repeated after a group has changed.
+func TestPeopleAndGroups(t *testing.T) {
+	b := newBox(t)
+	defer b.stop()
+	group := []string{"+4915550102", "+4915550101"}
+	b.api.c.Expand = func(to string) []string {
+		switch to {
+		case "anna":
+			return []string{"0155 501-01"}
+		case "group:field":
+			return group
+		case "group:empty":
+			return []string{}
+		}
+		return nil
+	}
+	secret := b.key("a", token.SMSSend)
+	ask := func(body string) (p page[sent]) {
+		t.Helper()
+		a := b.ask("POST", "/api/v1/sms", secret, body, "Idempotency-Key", "k")
+		if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.code != 202 {
+			t.Fatalf("%+v", a)
+		}
+		return p
+	}
+	body := `{"to":["anna","group:field","group:empty","bob","+4915550102"],"text":"hi"}`
+	p := ask(body)
+	if len(p.Messages) != 4 || p.Messages[0].Number != "+4915550101" || p.Messages[1].To != "group:field" || p.Messages[1].Number != "+4915550102" ||
+		p.Messages[2].Status != "refused" || !strings.Contains(p.Messages[2].Cause, "group:empty") || p.Messages[3].Status != "refused" || len(b.texts()) != 2 {
+		t.Errorf("%+v, %d texts", p.Messages, len(b.texts()))
+	}
+	row := b.tokens.List()[0].ID + "\x00k"
+	var r reply
+	if ok, err := b.replies.Get(row, &r); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	r.Status, r.Body = 0, nil // as if it had been cut off
+	if err := b.replies.Write(map[string]any{row: r}); err != nil {
+		t.Fatal(err)
+	}
+	group = []string{"+4915550103", "+4915550102"}
+	if p := ask(body); len(p.Messages) != 5 || len(b.texts()) != 3 {
+		t.Errorf("%+v, %d texts", p.Messages, len(b.texts()))
+	}
+	if a := b.ask("POST", "/api/v1/sms", secret, `{"to":["group:empty"],"text":"x"}`); a.code != 422 || !strings.Contains(a.body, "no-recipient") {
+		t.Errorf("%+v", a)
+	}
+	group = nil
+	for i := range maxRecipients + 1 {
+		group = append(group, fmt.Sprintf("+49155%07d", i))
+	}
+	if a := b.ask("POST", "/api/v1/sms", secret, `{"to":["group:field"],"text":"x"}`); a.code != 400 {
+		t.Errorf("%+v", a)
+	}
+}
