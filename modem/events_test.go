@@ -175,3 +175,14 @@ func TestWeakSupplyIsForgotten(t *testing.T) {
 		b.until("forgotten", func() bool { return len(b.d.Status().Notes) == 0 })
 	})
 }
+
+// A profile with another character set, kept by the modem, garbles no names.
+func TestCharacterSetOfProfile(t *testing.T) {
+	inBubble(t, emulator.Config{Rules: parse(t, "on start\n set cscs UCS2\n")}, func(b *bubble) {
+		b.ready()
+		if st := b.d.Status(); st.Operator != "Emulated Network" {
+			t.Errorf("operator %q", st.Operator)
+		}
+		b.works()
+	})
+}

@@ -166,7 +166,7 @@ func (b *bubble) works() {
 }
 
 // asked are the commands of a start, a send and a reception, as patterns.
-var asked = []string{`^AT$`, `^ATE0`, `^ATV1`, `^ATQ0`, `\+CMEE=`, `&D0`, `\+CGMI`, `\+CGMM`, `\+CGMR`, `\+CGSN`, `\+CPIN\?`, `\+CIMI`,
+var asked = []string{`^AT$`, `^ATE0`, `^ATV1`, `^ATQ0`, `\+CMEE=`, `&D0`, `\+CGMI`, `\+CGMM`, `\+CGMR`, `\+CGSN`, `\+CSCS=`, `\+CPIN\?`, `\+CIMI`,
 	`\+CCID`, `\+CNUM`, `\+CPMS\?`, `\+CMGF=0`, `\+CSMS=0`, `\+CPMS=\?`, `\+CPMS="ME"`, `\+CNMI=\?`, `\+CNMI=2`, `\+CSCA`, `\+CMMS=\?`,
 	`\+CREG=2`, `\+CEREG=2`, `\+COPS=3`, `\+CLIP=1`, `\+CTZ`, `\+CREG\?`, `\+CSQ`, `\+COPS\?`, `\+CNMI\?`, `\+CMGL=4`, `\+CCLK`, `\+CMGS=`,
 	`\+CMGR=`, `\+CMGD=`, "\x1a"}

@@ -51,6 +51,15 @@ func (s *session) start(ctx context.Context) error {
 		return err
 	}
 	s.d.remember()
+	// A stored profile may have names and numbers come in hex digits (TS 27.007 §5.5).
+	if ok, err := s.set(ctx, `AT+CSCS="GSM"`, 0); err != nil || !ok {
+		if err != nil {
+			return err
+		}
+		if _, err := s.set(ctx, `AT+CSCS="IRA"`, 0); err != nil {
+			return err
+		}
+	}
 	for _, line := range s.q.init {
 		if _, err := s.set(ctx, line, 0); err != nil {
 			return err

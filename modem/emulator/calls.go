@@ -148,11 +148,7 @@ func (e *Emulator) writeText(s string) string {
 		}
 		return strings.ToUpper(hex.EncodeToString(b))
 	case "ucs2":
-		var b strings.Builder
-		for _, u := range utf16.Encode([]rune(s)) {
-			fmt.Fprintf(&b, "%04X", u)
-		}
-		return b.String()
+		return hexUCS2(s)
 	}
 	return s
 }

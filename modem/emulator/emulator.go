@@ -439,7 +439,7 @@ func (e *Emulator) write(raw string) {
 // announced until there is room again), cdsi NAME (memory that +CDSI names),
 // link PATH (where the port appears when it comes back), clock DURATION (of the
 // modem's clock against this machine's), plmn NUMBER (of the network), balance
-// TEXT, ussd plain|ucs2|packed (the form of codes), reset.
+// TEXT, cscs NAME (character set), ussd plain|ucs2|packed (the form of codes), reset.
 func (e *Emulator) Set(name, value string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -476,6 +476,9 @@ func (e *Emulator) apply(s Setting) error {
 			return fmt.Errorf("set clock: %q is not a duration", s.Value)
 		}
 		e.clock = d
+		return nil
+	case "cscs":
+		e.cscs = s.Value
 		return nil
 	case "plmn":
 		e.plmn = s.Value

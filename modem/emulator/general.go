@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 )
 
 var ok = answer{final: "OK"}
@@ -279,7 +280,7 @@ func (e *Emulator) cops(c command) answer {
 			}
 			return info(`+COPS: 0,2,"%.5s",7`, e.cfg.IMSI)
 		}
-		return info(`+COPS: 0,%d,"%s",7`, e.copsFormat, e.cfg.Operator)
+		return info(`+COPS: 0,%d,"%s",7`, e.copsFormat, e.inCharset(e.cfg.Operator))
 	case test:
 		return info(`+COPS: (2,"%s","EMU","%.5s",7),,(0-4),(0-2)`, e.cfg.Operator, e.cfg.IMSI)
 	case set:
@@ -294,6 +295,22 @@ func (e *Emulator) cops(c command) answer {
 		return ok
 	}
 	return failed
+}
+
+// inCharset writes a name in the character set that +CSCS chose.
+func (e *Emulator) inCharset(s string) string {
+	if e.cscs != "UCS2" {
+		return s
+	}
+	return hexUCS2(s)
+}
+
+func hexUCS2(s string) string {
+	var b strings.Builder
+	for _, u := range utf16.Encode([]rune(s)) {
+		fmt.Fprintf(&b, "%04X", u)
+	}
+	return b.String()
 }
 
 func (e *Emulator) cscsCommand(c command) answer {
