@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -192,14 +193,15 @@ func (d *Driver) preferred(cands []port.Candidate) []port.Candidate {
 		return 4
 	}
 	out := slices.Clone(cands)
-	slices.SortStableFunc(out, func(a, b port.Candidate) int {
+	sort.SliceStable(out, func(i, j int) bool {
+		a, b := out[i], out[j]
 		if a.USBPath == b.USBPath && a.USBPath != "" {
-			return d.portRank(a) - d.portRank(b)
+			return d.portRank(a) < d.portRank(b)
 		}
-		if r := rank(a) - rank(b); r != 0 {
-			return r
+		if ra, rb := rank(a), rank(b); ra != rb {
+			return ra < rb
 		}
-		return strings.Compare(a.USBPath, b.USBPath) // the ports of a device stay together
+		return a.USBPath < b.USBPath // the ports of a device stay together
 	})
 	return out
 }

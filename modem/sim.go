@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -318,14 +319,6 @@ var pinQueries = []pinQuery{
 func (q quirks) pinOrder() []pinQuery {
 	own := func(p pinQuery) bool { return p.info == q.pins }
 	out := slices.Clone(pinQueries)
-	slices.SortStableFunc(out, func(a, b pinQuery) int {
-		switch {
-		case own(a) == own(b):
-			return 0
-		case own(a):
-			return -1
-		}
-		return 1
-	})
+	sort.SliceStable(out, func(i, j int) bool { return own(out[i]) && !own(out[j]) })
 	return out
 }

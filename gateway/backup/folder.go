@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -48,14 +48,11 @@ func list(dir string, now time.Time) ([]entry, error) {
 		}
 	}
 	future := func(e entry) bool { return e.at.After(now.Add(24 * time.Hour)) }
-	slices.SortFunc(all, func(a, b entry) int {
-		if future(a) != future(b) {
-			if future(a) {
-				return 1
-			}
-			return -1
+	sort.Slice(all, func(i, j int) bool {
+		if a, b := future(all[i]), future(all[j]); a != b {
+			return b
 		}
-		return b.at.Compare(a.at)
+		return all[i].at.After(all[j].at)
 	})
 	return all, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -155,7 +156,7 @@ func (m *importer) run() error {
 		}
 	}
 	if len(m.problems) > 0 {
-		slices.SortStableFunc(m.problems, func(a, b Problem) int { return a.Line - b.Line })
+		sort.SliceStable(m.problems, func(i, j int) bool { return m.problems[i].Line < m.problems[j].Line })
 		return &ImportError{m.problems}
 	}
 	return nil

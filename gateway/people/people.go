@@ -17,13 +17,12 @@
 package people
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -205,7 +204,7 @@ func (p *People) List() []Account {
 		list = append(list, r.Account)
 	}
 	p.mu.RUnlock()
-	slices.SortFunc(list, func(a, b Account) int { return cmp.Compare(a.Local, b.Local) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Local < list[j].Local })
 	return list
 }
 

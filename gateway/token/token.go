@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -206,7 +207,10 @@ func (b *Book) List() []Token {
 	for _, r := range b.byID {
 		list = append(list, r.Token)
 	}
-	slices.SortFunc(list, func(x, y Token) int { return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID)) })
+	sort.Slice(list, func(i, j int) bool {
+		x, y := &list[i], &list[j]
+		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID)) < 0
+	})
 	return list
 }
 

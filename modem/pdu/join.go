@@ -2,6 +2,7 @@ package pdu
 
 import (
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -26,7 +27,7 @@ func Join(parts []Part) string { return JoinGaps(parts, nil) }
 // nothing. Of several parts with one number the first counts.
 func JoinGaps(parts []Part, gap func(seq, total int) string) string {
 	sorted := slices.Clone(parts)
-	slices.SortStableFunc(sorted, func(a, b Part) int { return a.Concat.Seq - b.Concat.Seq })
+	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].Concat.Seq < sorted[j].Concat.Seq })
 	var out strings.Builder
 	var run []byte
 	var cur Part

@@ -1,10 +1,12 @@
 package port
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -61,11 +63,9 @@ func (s System) Find() ([]Candidate, error) {
 			out = append(out, c)
 		}
 	}
-	slices.SortFunc(out, func(a, b Candidate) int {
-		if c := strings.Compare(a.USBPath, b.USBPath); c != 0 {
-			return c
-		}
-		return a.Interface - b.Interface
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		return cmp.Or(strings.Compare(a.USBPath, b.USBPath), a.Interface-b.Interface) < 0
 	})
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -100,7 +101,7 @@ func (n *Network) OptOuts() []OptOut {
 			list = append(list, OptOut{num, r.At})
 		}
 	}
-	slices.SortFunc(list, func(a, b OptOut) int { return strings.Compare(a.Number, b.Number) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Number < list[j].Number })
 	return list
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -205,7 +206,7 @@ func (m *inMessage) message(n *Network) (transports.Message, error) {
 	out.Body = pdu.JoinGaps(parts, func(seq, total int) string {
 		return fmt.Sprintf("[part %d of %d missing]", seq, total)
 	})
-	slices.SortStableFunc(parts, func(a, b pdu.Part) int { return a.Concat.Seq - b.Concat.Seq })
+	sort.SliceStable(parts, func(i, j int) bool { return parts[i].Concat.Seq < parts[j].Concat.Seq })
 	var data []byte
 	for _, p := range parts {
 		data = append(data, p.Data...)

@@ -1,9 +1,9 @@
 package sms
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -269,6 +269,6 @@ func (n *Network) Use() []ModemUse {
 		u.mu.Unlock()
 		list = append(list, m)
 	}
-	slices.SortFunc(list, func(a, b ModemUse) int { return cmp.Compare(a.Modem, b.Modem) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Modem < list[j].Modem })
 	return list
 }

@@ -2,10 +2,10 @@ package pubsub
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -127,7 +127,7 @@ func (s *Service) readIndex(owner jid.JID, name string) ([]entry, error) {
 	if err == nil {
 		err = bad
 	}
-	slices.SortFunc(index, func(a, b entry) int { return cmp.Compare(a.seq, b.seq) })
+	sort.Slice(index, func(i, j int) bool { return index[i].seq < index[j].seq })
 	return index, err
 }
 

@@ -1,11 +1,11 @@
 package router
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"slices"
+	"sort"
 
 	"doorway/xmpp"
 	"doorway/xmpp/form"
@@ -46,7 +46,7 @@ func (t *tables) freeze() {
 	for k := range t.hooks {
 		for p := range t.hooks[k] {
 			l := t.hooks[k][p]
-			slices.SortStableFunc(l, func(a, b hook) int { return cmp.Compare(a.prio, b.prio) })
+			sort.SliceStable(l, func(i, j int) bool { return l[i].prio < l[j].prio })
 			t.run[k][p] = nil
 			for _, h := range l {
 				t.run[k][p] = append(t.run[k][p], h.f)

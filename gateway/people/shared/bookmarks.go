@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -164,7 +165,7 @@ func (k *Bookmarker) settle(ctx context.Context, have map[string][]offer) error 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		slices.SortFunc(offers, func(a, b offer) int { return cmp.Compare(a.Room, b.Room) })
+		sort.Slice(offers, func(i, j int) bool { return offers[i].Room < offers[j].Room })
 		if slices.Equal(have[local], offers) {
 			continue
 		}

@@ -3,6 +3,7 @@ package shared
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 
@@ -55,8 +56,9 @@ func (s *snapshot) list() *listing {
 		for i := range s.nodes {
 			l.cards = append(l.cards, s.card(i, l.persons[i]))
 		}
-		slices.SortFunc(l.cards, func(a, b card) int {
-			return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.node, b.node))
+		sort.Slice(l.cards, func(i, j int) bool {
+			a, b := &l.cards[i], &l.cards[j]
+			return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.node, b.node)) < 0
 		})
 	})
 	return l
@@ -219,8 +221,9 @@ func (d *Directory) Groups(viewer jid.JID) []xmpp.DirectoryGroup {
 			list = append(list, xmpp.DirectoryGroup{ID: id, Label: g.Label})
 		}
 	}
-	slices.SortFunc(list, func(a, b xmpp.DirectoryGroup) int {
-		return cmp.Or(cmp.Compare(a.Label, b.Label), cmp.Compare(a.ID, b.ID))
+	sort.Slice(list, func(i, j int) bool {
+		a, b := &list[i], &list[j]
+		return cmp.Or(cmp.Compare(a.Label, b.Label), cmp.Compare(a.ID, b.ID)) < 0
 	})
 	return list
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
+	"sort"
 	"sync"
 
 	"doorway/gateway/people"
@@ -98,7 +98,7 @@ func (s *snapshot) affiliations(id string, smsDomain string) []affiliated {
 			list = append(list, affiliated{j, affiliationMember})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b affiliated) int { return strings.Compare(a.jid.String(), b.jid.String()) })
+	sort.SliceStable(list, func(i, j int) bool { return list[i].jid.String() < list[j].jid.String() })
 	return slices.CompactFunc(list, func(a, b affiliated) bool { return a.jid == b.jid }) // the first: admin
 }
 

@@ -3,6 +3,7 @@ package shared
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,7 +99,7 @@ func (s *snapshot) gather(h people.House, before *snapshot) {
 	for _, n := range names {
 		s.nodes = append(s.nodes, n)
 	}
-	slices.SortFunc(s.nodes, func(a, b node) int { return cmp.Compare(a.jid.String(), b.jid.String()) })
+	sort.Slice(s.nodes, func(i, j int) bool { return s.nodes[i].jid.String() < s.nodes[j].jid.String() })
 	old := before.nodes
 	for i := range s.nodes {
 		n := &s.nodes[i]

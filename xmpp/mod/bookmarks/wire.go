@@ -3,6 +3,7 @@ package bookmarks
 import (
 	"errors"
 	"slices"
+	"sort"
 	"strings"
 
 	"doorway/xmpp/form"
@@ -113,7 +114,7 @@ func (b *bookmark) keep(old bookmark) {
 func (b bookmark) equal(o bookmark) bool {
 	sorted := func(l []part) []part {
 		l = slices.Clone(l)
-		slices.SortFunc(l, func(x, y part) int { return strings.Compare(x.xml, y.xml) })
+		sort.Slice(l, func(i, j int) bool { return l[i].xml < l[j].xml })
 		return l
 	}
 	return b.name == o.name && b.autojoin == o.autojoin && b.nick == o.nick && b.password == o.password &&

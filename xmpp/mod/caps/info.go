@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
+	"sort"
 	"strings"
 
 	"doorway/xmpp/stanza"
@@ -117,9 +118,9 @@ func sorted(values []string) []string {
 func (i *info) order() {
 	slices.Sort(i.identities)
 	slices.Sort(i.features)
-	slices.SortFunc(i.forms, func(a, b formInfo) int { return strings.Compare(a.typ, b.typ) })
+	sort.Slice(i.forms, func(a, b int) bool { return i.forms[a].typ < i.forms[b].typ })
 	for _, f := range i.forms {
-		slices.SortFunc(f.fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+		sort.Slice(f.fields, func(i, j int) bool { return f.fields[i].name < f.fields[j].name })
 	}
 	twice := func(l []string) bool { return len(slices.Compact(slices.Clone(l))) < len(l) }
 	types := make([]string, len(i.forms))

@@ -1,8 +1,9 @@
 package muc
 
 import (
+	"cmp"
 	"context"
-	"slices"
+	"sort"
 	"strings"
 
 	"doorway/xmpp/jid"
@@ -103,8 +104,9 @@ func (r *room) affiliated(want muc.Affiliation, open bool) []muc.Item {
 		}
 		list = append(list, it)
 	})
-	slices.SortFunc(list, func(a, b muc.Item) int {
-		return strings.Compare(a.JID.String()+"\x00"+a.Nick, b.JID.String()+"\x00"+b.Nick)
+	sort.Slice(list, func(i, j int) bool {
+		a, b := &list[i], &list[j]
+		return cmp.Or(strings.Compare(a.JID.String(), b.JID.String()), strings.Compare(a.Nick, b.Nick)) < 0
 	})
 	return list
 }

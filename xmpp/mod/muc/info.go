@@ -3,6 +3,7 @@ package muc
 import (
 	"context"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -122,7 +123,7 @@ func (m *Module) list(who jid.JID) ([]listed, error) {
 			out = append(out, x)
 		}
 	}
-	slices.SortFunc(out, func(a, b listed) int { return strings.Compare(a.name.String(), b.name.String()) })
+	sort.Slice(out, func(i, j int) bool { return out[i].name.String() < out[j].name.String() })
 	return out, nil
 }
 
