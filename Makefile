@@ -2,8 +2,6 @@
 GO       ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS  := -s -w -X main.version=$(VERSION)
-BUILD     = CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
 .DEFAULT_GOAL := help
 .PHONY: help run build test check bench bench-sms fuzz cross vuln clean
 
@@ -14,7 +12,7 @@ run: build ## build and run the demo: a server on loopback, three people, an emu
 	@./bin/doorway demo
 
 build: ## make bin/doorway, one static binary
-	@$(BUILD) -o bin/doorway ./cmd/doorway
+	@$(GO) run ./cmd/house build -version $(VERSION)
 
 test: ## install the peers the tests need (Debian packages) and run every test
 	@$(GO) run ./cmd/house peers

@@ -25,8 +25,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	file := filepath.Join(dir, "doorway")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version=test", "-o", file, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd := exec.Command("go", "run", "doorway/cmd/house", "build", "-o", file, "-version", "test")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build doorway: %w\n%s", err, out)
 	}

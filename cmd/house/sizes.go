@@ -7,10 +7,11 @@ import (
 	"path/filepath"
 )
 
-// sizeLimit is the budget of the stripped binary, in bytes.
+// sizeLimit is the budget of the stripped binary for linux/arm64, in bytes.
 const sizeLimit = 12 << 20
 
-// sizes builds the shipped binary for every target and fails over the budget.
+// sizes builds the shipped binary for every target, and fails when the one of
+// the usual box is over the budget.
 func sizes(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "doorway-size")
 	if err != nil {
@@ -25,7 +26,7 @@ func sizes(ctx context.Context) error {
 		}
 		file := filepath.Join(dir, "doorway")
 		env := []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + t.arch, "GOARM=" + t.arm}
-		if err := loud(ctx, env, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, "./cmd/doorway"); err != nil {
+		if err := loud(ctx, env, "go", shipped(file, "unknown")...); err != nil {
 			return err
 		}
 		st, err := os.Stat(file)
@@ -33,10 +34,10 @@ func sizes(ctx context.Context) error {
 			return err
 		}
 		fmt.Printf("BenchmarkBinarySize/%s 1 %.2f MiB\n", name, float64(st.Size())/(1<<20))
-		over = over || st.Size() > sizeLimit
+		over = over || t.arch == "arm64" && st.Size() > sizeLimit
 	}
 	if over {
-		return fmt.Errorf("a binary is over the budget of %d MiB", sizeLimit>>20)
+		return fmt.Errorf("the binary is over the budget of %d MiB", sizeLimit>>20)
 	}
 	return nil
 }
