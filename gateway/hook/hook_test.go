@@ -299,11 +299,11 @@ func TestGivenUp(t *testing.T) {
 		if err := r.Emit(t.Context(), SMSAccepted, "a", nil); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(20 * time.Hour)
+		<-time.After(10 * time.Hour)
 		if d := r.last(hook.ID); d.State != transports.RetryWait || d.Next.IsZero() {
 			t.Errorf("%+v", d)
 		}
-		<-time.After(10 * time.Hour)
+		<-time.After(20 * time.Hour)
 		if d := r.last(hook.ID); d.State != transports.Failed || d.Attempts < 9 || d.Attempts > 14 {
 			t.Errorf("%+v", d)
 		}
