@@ -28,14 +28,15 @@ type release struct {
 
 // releases in rising order; the last one has every table of today.
 var releases = []release{
-	{"1", []string{"blocking", "vcard", "private", "lastactivity", "rooms", "room_users", "room_history", "archive_index", "archive_prefs", "people", "groups", "pubsub_nodes", "pubsub_items", "bookmarks", "service", "logins", "tokens", "api_replies", "webhooks"}},
-	{"1.1", []string{"rooms", "room_users", "room_history", "archive_index", "archive_prefs", "people", "groups", "pubsub_nodes", "pubsub_items", "bookmarks", "service", "logins", "tokens", "api_replies", "webhooks"}},
-	{"1.2", []string{"archive_index", "archive_prefs", "people", "groups", "pubsub_nodes", "pubsub_items", "bookmarks", "service", "logins", "tokens", "api_replies", "webhooks"}},
-	{"1.3", []string{"people", "groups", "pubsub_nodes", "pubsub_items", "bookmarks", "service", "logins", "tokens", "api_replies", "webhooks"}},
-	{"1.4", []string{"pubsub_nodes", "pubsub_items", "bookmarks", "service", "logins", "tokens", "api_replies", "webhooks"}},
-	{"1.5", []string{"service", "logins", "tokens", "api_replies", "webhooks"}},
-	{"1.6", []string{"tokens", "api_replies", "webhooks"}},
-	{"1.7", nil},
+	{"1", []string{"blocking", "vcard", "private", "lastactivity", "rooms", "room_users", "room_history", "archive_index", "archive_prefs", "people", "groups", "pubsub_nodes", "pubsub_items", "bookmarks", "service", "logins", "tokens", "api_replies", "webhooks", "spool"}},
+	{"1.1", []string{"rooms", "room_users", "room_history", "archive_index", "archive_prefs", "people", "groups", "pubsub_nodes", "pubsub_items", "bookmarks", "service", "logins", "tokens", "api_replies", "webhooks", "spool"}},
+	{"1.2", []string{"archive_index", "archive_prefs", "people", "groups", "pubsub_nodes", "pubsub_items", "bookmarks", "service", "logins", "tokens", "api_replies", "webhooks", "spool"}},
+	{"1.3", []string{"people", "groups", "pubsub_nodes", "pubsub_items", "bookmarks", "service", "logins", "tokens", "api_replies", "webhooks", "spool"}},
+	{"1.4", []string{"pubsub_nodes", "pubsub_items", "bookmarks", "service", "logins", "tokens", "api_replies", "webhooks", "spool"}},
+	{"1.5", []string{"service", "logins", "tokens", "api_replies", "webhooks", "spool"}},
+	{"1.6", []string{"tokens", "api_replies", "webhooks", "spool"}},
+	{"1.7", []string{"spool"}},
+	{"1.8", nil},
 }
 
 // rows are what a golden database holds: one row in each table it knows.

@@ -72,6 +72,7 @@ var schema = []bucket{
 	{"tokens", state, false, "id → token of a program that uses the HTTP API, its secret as a hash (gateway/token)"},
 	{"api_replies", state, false, "token, NUL, idempotency key → the reply that was given, for 24 hours (gateway/api)"},
 	{"webhooks", state, false, "id → where events go, and the key that signs them (gateway/hook)"},
+	{"spool", state, false, "out/ name → file in the drop folder checked; in/ ref, rep/ ref, state → file to write into incoming, or when it was (gateway/spool)"},
 	{"pin_attempts", state, false, "ICCID → SIM PIN tries left, so that a restart never burns another"},
 
 	{"archive", archive, true, "be64(id) → archived message in order of time (XEP-0313)"},
