@@ -106,7 +106,7 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 		m.admin,
 		contact.New(h.contacts),
 		mam.New(mam.Config{Archive: kept, Subscriptions: m.roster, Blocker: m.blocking, Off: !cfg.Archive.On()}),
-		muc.New(muc.Config{Domain: cfg.MUCDomain(), Archive: kept, ArchiveOff: !cfg.Archive.On(), Groups: g.rooms}),
+		muc.New(muc.Config{Domain: cfg.MUCDomain(), Archive: kept, ArchiveOff: !cfg.Archive.On(), Groups: g.rooms, Admin: m.admin.Admin}),
 		search.New(search.Config{Domain: cfg.DirectoryDomain(), Directory: g.directory}),
 		m.pep,
 		m.bookmarks,

@@ -216,19 +216,7 @@ func (r *room) checkItem(a asker, d *delta, it *muc.Asked) *stanza.Error {
 	case it.Bad, it.HasRole == it.HasAffiliation, !it.HasNick && !it.HasJID, it.HasRole && !it.HasNick:
 		return stanza.NewError(stanza.BadRequest, "Each item names one person and either a role or an affiliation.")
 	case it.HasRole:
-		o := r.nicks[it.Nick]
-		if o == nil {
-			return stanza.NewError(stanza.ItemNotFound, "Nobody of this nickname is in the room.")
-		}
-		now := o.role
-		if x, ok := d.roles[o]; ok {
-			now = x
-		}
-		if e := mayRole(a, o.aff, now, it.Role); e != nil {
-			return e
-		}
-		d.roles[o], d.as[o] = it.Role, a.telling(it.Reason)
-		return nil
+		return r.checkRole(a, d, it)
 	}
 	who := it.JID.Bare()
 	if !it.HasJID {
@@ -242,9 +230,16 @@ func (r *room) checkItem(a asker, d *delta, it *muc.Asked) *stanza.Error {
 	if !ok {
 		u = r.users[who]
 	}
-	grouped := r.computed(who)
-	if e := mayAffiliate(a, who, max(u.Affiliation, r.computedOr(who, u.Affiliation)), it.Affiliation); e != nil {
+	grouped, governs := r.computed(who), r.governs(who)
+	now := max(u.Affiliation, r.computedOr(who, u.Affiliation))
+	if governs {
+		now = muc.Owner
+	}
+	if e := mayAffiliate(a, who, now, it.Affiliation); e != nil {
 		return e
+	}
+	if governs && it.Affiliation < muc.Owner {
+		return stanza.NewError(stanza.NotAllowed, "This is an administrator of the server, who governs this room.")
 	}
 	if grouped != muc.NoAffiliation && it.Affiliation < grouped {
 		return r.followsGroup()
@@ -263,6 +258,22 @@ func (r *room) checkItem(a asker, d *delta, it *muc.Asked) *stanza.Error {
 		u.Nick = ""
 	}
 	d.users[who], d.why[who] = u, a.telling(it.Reason)
+	return nil
+}
+
+func (r *room) checkRole(a asker, d *delta, it *muc.Asked) *stanza.Error {
+	o := r.nicks[it.Nick]
+	if o == nil {
+		return stanza.NewError(stanza.ItemNotFound, "Nobody of this nickname is in the room.")
+	}
+	now := o.role
+	if x, ok := d.roles[o]; ok {
+		now = x
+	}
+	if e := mayRole(a, o.aff, now, it.Role); e != nil {
+		return e
+	}
+	d.roles[o], d.as[o] = it.Role, a.telling(it.Reason)
 	return nil
 }
 

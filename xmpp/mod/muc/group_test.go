@@ -107,7 +107,7 @@ func openGroups(t testing.TB, store router.Store, g *groups) *keeper {
 		g.rooms, g.members = map[string]xmpp.GroupRoom{}, map[string]map[string]string{}
 	}
 	k := &keeper{archive: archive.New(archive.Config{})}
-	k.office = openWith(t, store, muc.Config{Archive: k.archive, Groups: g})
+	k.office = openWith(t, store, muc.Config{Archive: k.archive, Groups: g, Admin: isChief})
 	return k
 }
 

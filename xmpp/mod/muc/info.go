@@ -133,7 +133,7 @@ func (m *Module) belongs(name, who jid.JID) (bool, error) {
 	m.mu.Lock()
 	r, e := m.rooms[name], m.index[name]
 	m.mu.Unlock()
-	if e != nil && e.group && m.conf.Groups != nil && m.conf.Groups.Affiliation(name.Local(), who) != "" {
+	if e != nil && e.group && (m.conf.Admin(who) || m.conf.Groups != nil && m.conf.Groups.Affiliation(name.Local(), who) != "") {
 		return true, nil
 	}
 	if r == nil {

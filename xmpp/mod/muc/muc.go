@@ -15,7 +15,10 @@
 // Choices where the standard leaves room: resources of one bare JID share a
 // nick; presence without the join element from somebody who is not inside is
 // refused, so that clients notice that they have fallen out; a destroyed
-// persistent room stays gone for 30 days; registering a nick makes a member.
+// persistent room stays gone for 30 days; registering a nick makes a member;
+// status 170 tells of the owner's setting for a public log (§7.2.12), not of the
+// archive, which only those read who may enter; the server's administrators own
+// the rooms of groups, and rooms that have lost their last owner.
 //
 // The package starts no goroutine.
 package muc
@@ -53,7 +56,10 @@ type Config struct {
 	ArchiveOff bool
 	// Groups are the groups that have rooms; nil for none.
 	Groups xmpp.GroupRooms
-	Now    func() time.Time // nil means time.Now
+	// Admin says who administers the server: they own the rooms that nobody else
+	// does. nil: nobody.
+	Admin func(jid.JID) bool
+	Now   func() time.Time // nil means time.Now
 }
 
 // Module is the service. Safe for concurrent use after Load.
@@ -130,6 +136,9 @@ func (m *Module) Load(h xmpp.Host) error {
 	m.conf.Domain = j.String() // canonical
 	if m.conf.Create == nil {
 		m.conf.Create = h.Exists
+	}
+	if m.conf.Admin == nil {
+		m.conf.Admin = func(jid.JID) bool { return false }
 	}
 	m.table, m.users, m.history = h.Table(tableRooms), h.Table(tableUsers), h.Table(tableHistory)
 	if m.conf.Archive != nil {

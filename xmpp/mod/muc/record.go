@@ -242,7 +242,7 @@ func (r *room) prepare(f func(r *room) (plan, error)) (plan, error) {
 }
 
 // purge removes an account from the rooms' lists. A room that loses its last
-// owner that way keeps its admins; the server's administrators can destroy it.
+// owner that way keeps its admins, and the server's administrators own it.
 func (m *Module) purge(account jid.JID) error {
 	m.mu.Lock()
 	var names []jid.JID

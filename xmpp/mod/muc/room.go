@@ -115,9 +115,23 @@ func (r *room) title() string {
 	return r.jid.Local()
 }
 
-// affiliation is somebody's; the whole domain may be banned. Who is in the
-// room's group cannot be.
+// affiliation is somebody's in effect.
 func (r *room) affiliation(bare jid.JID) muc.Affiliation {
+	if r.governs(bare) {
+		return muc.Owner
+	}
+	return r.standing(bare)
+}
+
+// governs reports an administrator of the server in a room that nobody else
+// governs: a group's, or one without an owner. That is neither stored nor listed.
+func (r *room) governs(bare jid.JID) bool {
+	return r.m.conf.Admin(bare) && (r.group != nil || r.owners(nil) == 0)
+}
+
+// standing is what the room's lists and its group say of somebody; the whole
+// domain may be banned. Who is in the room's group cannot be.
+func (r *room) standing(bare jid.JID) muc.Affiliation {
 	if a := r.computed(bare); a != muc.NoAffiliation {
 		return max(a, r.users[bare].Affiliation)
 	}

@@ -260,12 +260,12 @@ func (r *room) configuredUsers(f *form.Form) (map[jid.JID]member, error) {
 			return nil, r.followsGroup()
 		}
 		for j := range want {
-			if r.affiliation(j) != x.aff || users[j].V != 0 {
+			if r.standing(j) != x.aff || users[j].V != 0 {
 				set(j, x.aff)
 			}
 		}
 	}
-	if r.group == nil && r.owners(users) == 0 {
+	if r.group == nil && r.owners(nil) > 0 && r.owners(users) == 0 {
 		return nil, stanza.NewError(stanza.Conflict, "A room must keep at least one owner.")
 	}
 	return users, nil
