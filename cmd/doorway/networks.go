@@ -11,6 +11,7 @@ import (
 	"doorway/modem"
 	"doorway/transports"
 	"doorway/transports/sms"
+	"doorway/xmpp"
 	"doorway/xmpp/jid"
 )
 
@@ -37,18 +38,18 @@ func (s *server) constructSMS() error {
 	if _, err := smsRecipients(s.cfg); err != nil {
 		return err
 	}
-	b, err := bridge.New(bridge.Config{
+	s.bridge, err = bridge.New(bridge.Config{
 		Network: s.sms, Domain: s.cfg.SMSDomain(), Host: s.router,
 		Table: s.store.Table("bridge"), NetworkTable: s.store.Table("sms"), Outbox: s.queue,
 		Interceptors: []bridge.Interceptor{s.hooks.Incoming}, Keywords: s.keywords(), Group: s.managersOf, DefaultRecipients: s.recipients,
 		Receipts: []func(context.Context, transports.Receipt) error{s.hooks.Receipt},
-		Card:     s.card, Version: version, Log: s.log, Now: time.Now,
+		Card:     s.card, Features: []string{xmpp.CommandSpace}, Version: version, Log: s.log, Now: time.Now,
 	})
 	if err != nil {
 		return err
 	}
 	// A PDU in flight may take a minute to end well (design §4).
-	s.group.Add(supervise.Task{Name: "SMS", Run: b.Run, Stop: 65 * time.Second})
+	s.group.Add(supervise.Task{Name: "SMS", Run: s.bridge.Run, Stop: 65 * time.Second})
 	return nil
 }
 

@@ -233,7 +233,7 @@ func TestSlixmpp(t *testing.T) {
 	}
 	shared := start(t)
 	strangers := []string{"groups", "directory", "pep"} // nobody may know anybody yet
-	for _, scenario := range []string{"chat", "wrong_password", "offline", "roster", "sms", "carbons", "blocking", "resume", "rooms", "room_archive", "mam", "groups", "directory", "pep", "commands"} {
+	for _, scenario := range []string{"chat", "wrong_password", "offline", "roster", "sms", "carbons", "blocking", "resume", "rooms", "room_archive", "mam", "groups", "directory", "pep", "commands", "sms_commands", "sms_copies"} {
 		t.Run(scenario, func(t *testing.T) {
 			file := shared
 			if slices.Contains(strangers, scenario) {

@@ -17,6 +17,7 @@ import (
 
 	"doorway/gateway/api"
 	"doorway/gateway/backup"
+	"doorway/gateway/bridge"
 	"doorway/gateway/certs"
 	"doorway/gateway/config"
 	"doorway/gateway/control"
@@ -58,6 +59,7 @@ type server struct {
 	modems  []*modem.Driver
 	queue   *queue.Queue
 	sms     *sms.Network
+	bridge  *bridge.Bridge
 	control *control.Server
 	web     *api.Server
 	tokens  *token.Book
@@ -159,6 +161,9 @@ func (s *server) constructXMPP() error {
 		}
 	}
 	if err := s.offerPages(); err != nil {
+		return err
+	}
+	if err := s.offerSMSCommands(); err != nil {
 		return err
 	}
 	s.people.OnRemove(s.removed)

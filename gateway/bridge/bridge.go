@@ -77,6 +77,8 @@ type Config struct {
 	Receipts []func(context.Context, transports.Receipt) error
 	// Card returns the vCard that the house has of a contact, as the person may see it, "" for none; nil has none.
 	Card func(person, contact jid.JID) string
+	// Features are those that the domain has beside the bridge's own.
+	Features []string
 	// Allow says who may use the network; nil allows everybody whose stanzas reach the domain.
 	Allow func(person jid.JID) bool
 
@@ -143,7 +145,7 @@ func New(c Config) (*Bridge, error) {
 	err = c.Host.Domain(xmpp.Domain{
 		Name:       self.String(),
 		Identities: []xmpp.Identity{{Category: "gateway", Type: info.Type, Name: info.Name}},
-		Features:   []string{nsGateway, nsVCard, nsReceipts, featureEscaping},
+		Features:   append([]string{nsGateway, nsVCard, nsReceipts, featureEscaping}, c.Features...),
 		Handler:    b,
 	})
 	if err != nil {

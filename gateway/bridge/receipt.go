@@ -47,12 +47,15 @@ func (b *Bridge) receipt(ctx context.Context, r transports.Receipt) error {
 	return nil
 }
 
-// bad reports that a text was not sent: a message error to the client that sent it, or an ordinary message where that
+// bad reports that a text was not sent: as an ordinary message where it was not a stanza's, else a message error to the client that sent it, or an ordinary message where that
 // client has gone, since a server drops errors for those (RFC 6121 §8.5.3.2).
 func (b *Bridge) bad(ctx context.Context, r transports.Receipt, o origin) error {
 	e := r.Err
 	if e == nil {
 		e = &transports.Error{Kind: transports.Down, Text: "The text to " + string(r.To) + " was not sent."}
+	}
+	if o.ID == "" {
+		return b.note(ctx, r, o, e.Text)
 	}
 	known, online := b.connected(o.From)
 	late := b.c.Now().Sub(time.Unix(o.At, 0)) > lateNews

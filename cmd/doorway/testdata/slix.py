@@ -875,6 +875,123 @@ async def commands(cfg):
     await bob.logout()
 
 
+async def sms_commands(cfg):
+    """What can be done with texts beside chatting: ad-hoc commands of the SMS
+    domain (XEP-0050)."""
+    people = {}
+    for name in ("alice", "bob"):
+        c = people[name] = Client(cfg, user(cfg, name), "SCRAM-SHA-256")
+        for plugin in ("xep_0004", "xep_0050"):
+            c.register_plugin(plugin)
+        await c.login()
+    alice, bob = people["alice"], people["bob"]
+    domain, node = cfg["sms_domain"], "urn:doorway:sms#"
+
+    info = await bob["xep_0030"].get_info(jid=domain)
+    assert "http://jabber.org/protocol/commands" in info["disco_info"]["features"], info
+    seen = {name: {i[1] for i in (await c["xep_0050"].get_commands(domain))["disco_items"]["items"]} for name, c in people.items()}
+    assert seen["bob"] == {node + n for n in ("send", "history", "status")}, seen
+    assert seen["alice"] == seen["bob"] | {node + "ussd", node + "credit"}, seen
+    try:
+        await bob["xep_0050"].send_command(domain, node + "ussd")
+        raise AssertionError("bob may ask the network")
+    except IqError as e:
+        assert e.condition == "forbidden", e.iq
+
+    async def run(c, command, *pages):
+        """Runs a command to its end, filling in page after page."""
+        iq = await c["xep_0050"].send_command(domain, node + command)
+        for fields in pages:
+            form = c["xep_0004"].make_form(ftype="submit")
+            form.add_field(var="FORM_TYPE", ftype="hidden", value="urn:doorway:sms")
+            for k, v in fields.items():
+                form.add_field(var=k, value=v)
+            iq = await c["xep_0050"].send_command(domain, node + command, action="execute", payload=form, sessionid=iq["command"]["sessionid"])
+        return iq
+
+    first, second = cfg["phones"][:2]
+    iq = await run(bob, "send", {"numbers": [first, "0" + second[3:], "nobody"], "text": ["Gate 4 is closed", "until noon"]})
+    assert iq["command"]["status"] == "completed", iq
+    assert "2 of 3 texts are queued" in str(iq) and "not a phone number" in str(iq), iq
+    msg = await get(bob.inbox, "the automatic answer of the second phone", lambda m: m["from"].bare == second + "@" + domain)
+    assert msg["body"].startswith("Got it"), msg
+    for _ in range(LIMIT * 10):
+        if "Gate 4 is closed" in phone(cfg, "log", first):
+            break
+        await asyncio.sleep(0.1)
+    assert json.loads(phone(cfg, "log", first, "--json"))[-1]["text"] == "Gate 4 is closed\nuntil noon"
+
+    iq = await run(bob, "history", {})
+    assert str(iq).count("Gate 4 is closed until noon") == 2 and first in str(iq), iq
+    carol = Client(cfg, user(cfg, "carol"), "SCRAM-SHA-256")
+    carol.register_plugin("xep_0004")
+    carol.register_plugin("xep_0050")
+    await carol.login()
+    assert "Gate 4" not in str(await run(carol, "history", {})), "carol sees what bob has sent"
+    iq = await run(alice, "history", {"number": first})
+    assert "Gate 4 is closed until noon" in str(iq) and user(cfg, "bob")["jid"] in str(iq) and second not in str(iq), iq
+
+    iq = await run(bob, "status")
+    assert "dBm" in str(iq) and "The modem is ready" in str(iq), iq
+    iq = await run(alice, "ussd", {"code": "*101#"}, {"code": "1"})
+    assert iq["command"]["status"] == "completed" and "Your balance is 12.34 EUR" in str(iq), iq
+    iq = await run(alice, "ussd", {"code": "*102#"})
+    assert iq["command"]["status"] == "executing" and "does not know this USSD code" in str(iq), iq
+    iq = await run(alice, "credit")
+    assert iq["command"]["status"] == "completed" and "credit_code" in str(iq), iq
+    for c in (alice, bob, carol):
+        await c.logout()
+
+
+async def sms_copies(cfg):
+    """Texts are conversations as all others: a second client gets a copy of
+    what was sent (XEP-0280) and the answer, and the archive (XEP-0313) has both."""
+    desk = Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256", "desk")
+    desk.register_plugin("xep_0313")
+    second = Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256", "second")
+    second.register_plugin("xep_0280")
+    sent, received = asyncio.Queue(), asyncio.Queue()
+    second.add_event_handler("carbon_sent", sent.put_nowait)
+    second.add_event_handler("carbon_received", received.put_nowait)
+    await desk.login()
+    await second.login()
+    await second["xep_0280"].enable()
+    number = cfg["phones"][0]
+    jid = number + "@" + cfg["sms_domain"]
+
+    mid = desk.text(jid, "Is the pump running?", receipt=True)
+    copy = await get(sent, "the copy of the text", lambda m: m["carbon_sent"]["body"] == "Is the pump running?")
+    inner = copy["carbon_sent"]
+    assert copy["from"] == desk.boundjid.bare and inner["to"] == jid and inner["from"] == desk.boundjid.full, copy
+    await get(desk.receipts, "the delivery receipt", lambda m: m["receipt"] == mid)
+    phone(cfg, "send", number, "It is running.")
+    for c in (desk, second):  # it goes to the account, so both get it themselves
+        msg = await get(c.inbox, "the answer", says("It is running."))
+        assert msg["from"].bare == jid, msg
+
+    # No sign of reading, and none of typing, ever comes from a phone: nobody can know.
+    desk.make_message(mto=jid, mtype="chat").send()
+    typing = desk.make_message(mto=jid, mtype="chat")
+    from xml.etree import ElementTree as ET
+    typing.append(ET.Element("{http://jabber.org/protocol/chatstates}composing"))
+    typing.send()
+    info = await desk["xep_0030"].get_info(jid=jid)
+    features = info["disco_info"]["features"]
+    assert "urn:xmpp:receipts" in features, info
+    assert not features & {"urn:xmpp:chat-markers:0", "http://jabber.org/protocol/chatstates"}, info
+    assert [e["text"] for e in json.loads(phone(cfg, "log", number, "--json"))][-1] == "Is the pump running?"
+
+    kept = []
+    async for m in desk["xep_0313"].iterate(with_jid=jid):
+        inner = m["mam_result"]["forwarded"]["stanza"]
+        kept.append((inner["from"].bare, inner["to"].bare, inner["body"]))
+    me = desk.boundjid.bare
+    assert (me, jid, "Is the pump running?") in kept and (jid, me, "It is running.") in kept, kept
+    assert desk.errors.empty() and second.errors.empty()
+    await desk.logout()
+    await second.logout()
+
+
 async def groups(cfg):
     """Shared groups appear, change and vanish while two people are online."""
     alice = await Client(cfg, user(cfg, "alice"), "SCRAM-SHA-256").login()
