@@ -124,7 +124,7 @@ func TestB18Outage(t *testing.T) {
 		if p.tries() != 3 {
 			t.Fatalf("tried %d times before the pause", p.tries())
 		}
-		if st := h.status(); st.Show != "xa" || !strings.Contains(st.Text, "no text to several numbers in a row") || !strings.Contains(st.Text, "credit") {
+		if st := h.status(); st.Show != "dnd" || !strings.Contains(st.Text, "no text to several numbers in a row") || !strings.Contains(st.Text, "credit") {
 			t.Errorf("status %+v", st)
 		}
 		pass(4 * time.Minute)

@@ -107,6 +107,9 @@ func (s *Session) Run(ctx context.Context, sink transports.Sink) error {
 		wg.Go(func() { s.release(ctx, u) })
 		wg.Go(func() { s.work(ctx, u) })
 	}
+	if len(s.units) > 0 {
+		wg.Go(func() { s.follow(ctx) })
+	}
 	s.tellStatus()
 	s.offers.run(ctx, sink, s.env.Log)
 	wg.Wait()

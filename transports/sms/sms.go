@@ -22,7 +22,8 @@
 // replying path, USSD and the balance of prepaid cards.
 //
 // Goroutines: Session.Run owns three for each modem (worker, reader, and one that
-// deletes what is on disk), a receiver, and a keeper, which matches reports and watches deadlines; the caller's goroutine gives the events to the sink.
+// deletes what is on disk), a receiver, a keeper, which matches reports and watches deadlines, and
+// one that follows the signal; the caller's goroutine gives the events to the sink.
 // All have ended when Run returns. The modems' own Run is the caller's affair.
 package sms
 

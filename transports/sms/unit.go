@@ -2,14 +2,12 @@ package sms
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"doorway/modem"
-	"doorway/transports"
 )
 
 // unit is a modem with what the workers know about it.
@@ -31,6 +29,7 @@ type unit struct {
 	why      string    // why it is paused, a sentence without its stop
 	stop     func()    // ends the worker's Serve; nil while it does not serve
 	lacking  string    // the sentence about a used up cap that was told last
+	shown    int       // the signal that the gateway's presence names, in dBm
 	waiting  bool      // the worker serves and has no text
 	turn     uint64    // rises with each text that a worker takes
 	changed  chan struct{}
@@ -326,44 +325,4 @@ func (s *Session) tellLack(u *unit) {
 	if news {
 		s.tellStatus()
 	}
-}
-
-// tellStatus offers the gateway's presence.
-func (s *Session) tellStatus() {
-	s.offers.put(&offer{event: s.status(s.env.Now())})
-}
-
-func (s *Session) status(now time.Time) transports.StatusEvent {
-	if len(s.units) == 0 {
-		return transports.StatusEvent{Online: true, Show: "xa", Text: "No modem is configured, so texts wait. Add a [[modem]] to the settings."}
-	}
-	var good, bad []string
-	for _, u := range s.units {
-		st := u.m.Status()
-		switch t, why := u.paused(now); {
-		case !t.IsZero():
-			bad = append(bad, why+"; it is tried again at "+s.n.clock(t).Format("15:04")+".")
-		case st.State == modem.Ready && !s.able(u, true, now):
-			if why := s.lack(u, now); why != "" {
-				bad = append(bad, why+".")
-			}
-		case st.State == modem.Ready:
-			op := st.Operator
-			if op == "" {
-				op = "Ready"
-			}
-			if st.RSSI != 0 {
-				op += fmt.Sprintf(", signal %d dBm", st.RSSI)
-			}
-			good = append(good, op)
-		case st.Text != "":
-			bad = append(bad, st.Text)
-		default:
-			bad = append(bad, "The modem "+u.name+" is not ready ("+string(st.State)+").")
-		}
-	}
-	if len(good) > 0 {
-		return transports.StatusEvent{Online: true, Text: strings.Join(append(good, bad...), "; ")}
-	}
-	return transports.StatusEvent{Online: true, Show: "xa", Text: strings.Join(bad, " ") + " Queued SMS wait."}
 }
