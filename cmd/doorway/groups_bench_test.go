@@ -153,9 +153,11 @@ func (c *everyone) quiet() {
 func (c *everyone) cost(n int, do func(i int)) float64 {
 	c.quiet()
 	before := cpu(c.b, c.box.cmd.Process.Pid)
+	profiling(c.b, c.box.process)
 	for i := range n {
 		do(i)
 	}
 	c.quiet()
+	profiling(c.b, c.box.process)
 	return float64((cpu(c.b, c.box.cmd.Process.Pid) - before).Microseconds()) / 1000 / float64(n)
 }

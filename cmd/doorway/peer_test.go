@@ -33,6 +33,9 @@ var build = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(profiledEnv); dir != "" {
+		profiled(dir)
+	}
 	code := m.Run()
 	if file, err := build(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(file)) // ignored: a temporary folder
@@ -95,7 +98,7 @@ type process struct {
 // what it logged is shown when the test failed.
 func start(t testing.TB, stdout func(line string), args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program(t), args...), stderr: &logBuffer{}, done: make(chan error, 1)}
+	p := &process{cmd: programCommand(t, args...), stderr: &logBuffer{}, done: make(chan error, 1)}
 	p.cmd.Stderr = p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := p.cmd.StdoutPipe()
