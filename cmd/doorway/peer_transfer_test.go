@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -80,9 +77,8 @@ func TestTransferProsody(t *testing.T) {
 // prosodyOnFiles runs Prosody on accounts in files of XEP-0227 in a folder.
 func prosodyOnFiles(t *testing.T, dir string) (addr string, stop func()) {
 	t.Helper()
-	port := freePort(t)
-	conf, logFile := filepath.Join(dir, "prosody.cfg.lua"), filepath.Join(dir, "log")
-	text := fmt.Sprintf(`data_path = %q
+	return runProsody(t, filepath.Join(dir, "log"), func(port int) string {
+		return fmt.Sprintf(`data_path = %q
 pidfile = %q
 log = { debug = %q }
 run_as_root = true
@@ -97,35 +93,6 @@ authentication = "internal_hashed"
 password_hash = "SHA-256"
 c2s_require_encryption = false
 VirtualHost "office.localhost"
-`, dir, filepath.Join(dir, "pid"), logFile, port)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(prosody, "--config", conf, "-F")
-	out := &logBuffer{}
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = cmd.Wait() }() // owner: stop, which waits; ignored: it is told to end
-	stop = func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // ignored: it may be gone
-		<-done
-	}
-	said := func() string {
-		log, _ := os.ReadFile(logFile) // ignored: it may not have come that far
-		return out.String() + string(log)
-	}
-	t.Cleanup(func() {
-		stop()
-		if s := said(); t.Failed() {
-			t.Logf("prosody said\n%s", s[max(0, len(s)-3000):])
-		}
+`, dir, filepath.Join(dir, "pid"), filepath.Join(dir, "log"), port)
 	})
-	until(t, 30*time.Second, func() (bool, string) {
-		return regexp.MustCompile(`Activated service 'c2s' on .*:` + fmt.Sprint(port)).MatchString(said()), "prosody is not ready: " + said()
-	})
-	return fmt.Sprintf("127.0.0.1:%d", port), stop
 }

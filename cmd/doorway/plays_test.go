@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -152,36 +153,15 @@ func TestPlaysProsody(t *testing.T) {
 // module for vCards.
 func startProsody(t *testing.T, vcards string) *xmpptest.Stage {
 	t.Helper()
-	for range 3 { // the port may be taken between the look and the start
-		if stage := tryProsody(t, freePort(t), vcards); stage != nil {
-			return stage
-		}
-	}
-	t.Fatal("prosody does not start")
-	return nil
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func tryProsody(t *testing.T, port int, vcards string) *xmpptest.Stage {
-	t.Helper()
 	const domain = "office.localhost"
 	dir := t.TempDir()
-	data := filepath.Join(dir, "data")
+	data, logFile := filepath.Join(dir, "data"), filepath.Join(dir, "log")
 	accounts := filepath.Join(data, strings.ReplaceAll(domain, ".", "%2e"), "accounts")
 	if err := os.MkdirAll(accounts, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	conf := filepath.Join(dir, "prosody.cfg.lua")
-	text := fmt.Sprintf(`data_path = %q
+	addr, _ := runProsody(t, logFile, func(port int) string {
+		return fmt.Sprintf(`data_path = %q
 pidfile = %q
 log = { info = %q }
 run_as_root = true
@@ -199,8 +179,48 @@ c2s_require_encryption = false
 VirtualHost %q
 Component %q "muc"
 	modules_enabled = { "muc_mam" }
-`, data, filepath.Join(dir, "pid"), filepath.Join(dir, "log"), port, vcards, domain, "conference."+domain)
+`, data, filepath.Join(dir, "pid"), logFile, port, vcards, domain, "conference."+domain)
+	})
+	return &xmpptest.Stage{
+		Addr: addr, Domain: domain, Other: true,
+		Account: func(_ context.Context, user, password string) error {
+			return os.WriteFile(filepath.Join(accounts, user+".dat"), fmt.Appendf(nil, "return { [\"password\"] = %q; };\n", password), 0o600)
+		},
+	}
+}
+
+// runProsody runs Prosody with what conf says for a free port, and stops it at
+// the latest at the test's end. It says in logFile what it does.
+func runProsody(t *testing.T, logFile string, conf func(port int) string) (addr string, stop func()) {
+	t.Helper()
+	for range 3 { // the port may be taken between the look and the start
+		port := freePort(t)
+		if stop := tryProsody(t, port, logFile, conf(port)); stop != nil {
+			return fmt.Sprintf("127.0.0.1:%d", port), stop
+		}
+	}
+	t.Fatal("prosody does not start")
+	return "", nil
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// tryProsody is nil when Prosody does not get its port.
+func tryProsody(t *testing.T, port int, logFile, text string) func() {
+	t.Helper()
+	conf := filepath.Join(filepath.Dir(logFile), "prosody.cfg.lua")
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(logFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(prosody, "--config", conf, "-F")
@@ -211,12 +231,8 @@ Component %q "muc"
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
-	go func() { defer close(done); _ = cmd.Wait() }() // owner: the cleanup, which waits; ignored: it is told to end
-	said := func() string {
-		log, _ := os.ReadFile(filepath.Join(dir, "log")) // ignored: it may not have come that far
-		return out.String() + string(log)
-	}
-	t.Cleanup(func() {
+	go func() { defer close(done); _ = cmd.Wait() }() // owner: stop, which waits; ignored: it is told to end
+	stop := func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // ignored: it may be gone
 		select {
 		case <-done:
@@ -225,12 +241,18 @@ Component %q "muc"
 			_ = cmd.Process.Kill() // ignored: as above
 			<-done
 		}
-		if t.Failed() {
-			s := said()
+	}
+	said := func() string {
+		log, _ := os.ReadFile(logFile) // ignored: it may not have come that far
+		return out.String() + string(log)
+	}
+	t.Cleanup(func() {
+		stop()
+		if s := said(); t.Failed() {
 			t.Logf("prosody said\n%s", s[max(0, len(s)-3000):])
 		}
 	})
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	ready := regexp.MustCompile(`Activated service 'c2s' on .*:` + fmt.Sprint(port))
 	alive := true
 	until(t, 30*time.Second, func() (bool, string) {
 		select {
@@ -239,16 +261,14 @@ Component %q "muc"
 			return true, ""
 		default:
 		}
-		return regexp.MustCompile(`Activated service 'c2s' on .*:` + fmt.Sprint(port)).MatchString(said()), "prosody is not ready: " + said()
+		s := said()
+		alive = !strings.Contains(s, "Failed to open server port")
+		return !alive || ready.MatchString(s), "prosody is not ready: " + s
 	})
 	if !alive {
-		t.Logf("prosody ended: %s", said())
+		t.Logf("prosody has no port: %s", said())
+		stop()
 		return nil
 	}
-	return &xmpptest.Stage{
-		Addr: addr, Domain: domain, Other: true,
-		Account: func(_ context.Context, user, password string) error {
-			return os.WriteFile(filepath.Join(accounts, user+".dat"), fmt.Appendf(nil, "return { [\"password\"] = %q; };\n", password), 0o600)
-		},
-	}
+	return stop
 }
