@@ -107,3 +107,27 @@ func TestPhotoOfTheDirectoryIsTheAvatar(t *testing.T) {
 	m.Changed(context.Background(), d.bob.JID)
 	a.Want("stays")
 }
+
+// TestImportedPhotoLeavesTheRestToTheDirectory: a vCard of an exported account
+// that is nothing but a photo came as an avatar.
+func TestImportedPhotoLeavesTheRestToTheDirectory(t *testing.T) {
+	photo := "<PHOTO><TYPE>image/png</TYPE><BINVAL>b3RoZXI=</BINVAL></PHOTO>"
+	for _, x := range []struct{ what, xml, want string }{
+		{"a photo", photo, "<FN>Bob &lt;Miller&gt;</FN>"},
+		{"a card", "<FN>Bobby</FN>" + photo, "<FN>Bobby</FN>"},
+	} {
+		h, m := openOffice(t, newOffice())
+		in := &xmpp.Import{Account: jid.MustParse(bob)}
+		el := routertest.Parse(t, "<iq type='set' id='1'><vCard xmlns='vcard-temp'>"+x.xml+"</vCard></iq>").Elements()[0]
+		if mine, err := m.Import(in, &el); !mine || err != nil {
+			t.Fatal(mine, err)
+		}
+		if err := h.Router.Table("vcard").Write(in.Rows["vcard"]); err != nil {
+			t.Fatal(err)
+		}
+		got := h.Login(alice+"/desk").Ask("get", bob, ask)
+		if !strings.Contains(got, x.want) || !strings.Contains(got, ">b3RoZXI=<") || strings.Count(got, "<PHOTO>") != 1 {
+			t.Errorf("%s: %s", x.what, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"doorway/xmpp"
@@ -36,7 +37,7 @@ func (m *Module) Import(i *xmpp.Import, el *stanza.Element) (bool, error) {
 	if len(xml) > maxSize {
 		return true, fmt.Errorf("the vCard is larger than %d KiB", maxSize>>10)
 	}
-	i.Put("vcard", user.String(), card{V: 1, XML: xml})
+	i.Put("vcard", user.String(), card{V: 1, XML: xml, Avatar: photoOnly(el)})
 	i.Put("vcard", photoKey(user), photo{V: 1, SHA1: digest(el)})
 	i.After = append(i.After, func() {
 		m.mu.Lock()
@@ -44,6 +45,12 @@ func (m *Module) Import(i *xmpp.Import, el *stanza.Element) (bool, error) {
 		delete(m.photos, user)
 	})
 	return true, nil
+}
+
+// photoOnly reports a vCard that is nothing but a photo. An export does not say
+// that it came as an avatar; the directory has the rest either way.
+func photoOnly(vcard *stanza.Element) bool {
+	return len(vcard.Children) > 0 && !slices.ContainsFunc(vcard.Children, func(e stanza.Element) bool { return e.Name.Local != "PHOTO" })
 }
 
 // digest is the SHA-1 of the photo in a vCard (XEP-0153 §3.1), "" without one.
