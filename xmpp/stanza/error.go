@@ -53,6 +53,7 @@ type Error struct {
 	Type      ErrorType // "" takes the condition's usual type
 	Condition Condition
 	Text      string
+	Instead   string // with gone and redirect: the new address, a URI (RFC 6120 §8.3.3.5, §8.3.3.14)
 	App       string // optional application-specific element, raw XML with its xmlns
 	By        jid.JID
 	Err       error
@@ -112,7 +113,7 @@ func (e *Error) XML() string {
 	}
 	var w xmlstream.Writer
 	w.Start("", "error", "type", string(typ), "by", e.By.String())
-	w.Leaf(stanzaErrors, string(cond), "")
+	w.Leaf(stanzaErrors, string(cond), e.Instead)
 	if e.Text != "" {
 		w.Leaf(stanzaErrors, "text", e.Text, "xml:lang", "en")
 	}
@@ -143,7 +144,7 @@ func ErrorOf(s *Stanza) (*Error, bool) {
 		case c.Name.Local == "text":
 			e.Text = c.Text
 		default:
-			e.Condition = Condition(c.Name.Local)
+			e.Condition, e.Instead = Condition(c.Name.Local), c.Text
 		}
 	}
 	switch e.Type {

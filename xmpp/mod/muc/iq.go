@@ -124,8 +124,8 @@ func (r *room) ask(st *stanza.Stanza) error {
 	switch {
 	case s == nil && (st.Payload.Space == nsInfo || st.Payload.Space == nsItems): // XEP-0045 §6.6
 		return stanza.NewError(stanza.BadRequest, "Only who is in the room may ask its occupants.")
-	case s == nil:
-		return notInside()
+	case s == nil: // XEP-0410 §3.2 shows the type
+		return &stanza.Error{Type: stanza.Cancel, Condition: stanza.NotAcceptable, Text: "You are not in this room; enter it first."}
 	case o == nil:
 		return stanza.NewError(stanza.ItemNotFound, "Nobody of this nickname is in the room.")
 	case o == s.occ && st.Payload == stanza.Name{Space: nsPing, Local: "ping"}:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -45,13 +46,23 @@ type tombstone struct {
 
 func (t *tombstone) err() error {
 	text := "This room was destroyed."
-	if t.Reason != "" {
-		text += " Reason: " + t.Reason
-	}
 	if t.Venue != "" {
 		text += " Please go to " + t.Venue + " instead."
 	}
-	return stanza.NewError(stanza.Gone, text)
+	if t.Reason != "" {
+		text += " Reason: " + t.Reason
+	}
+	e := stanza.NewError(stanza.Gone, text)
+	if venue, err := jid.Parse(t.Venue); err == nil {
+		e.Instead = enterURI(venue)
+	}
+	return e
+}
+
+// enterURI is the address of a room for who enters it (RFC 5122 §2.7, XEP-0147 §9.1).
+func enterURI(room jid.JID) string {
+	u := url.URL{Scheme: "xmpp", Opaque: url.PathEscape(room.Local()) + "@" + url.PathEscape(room.Domain()), RawQuery: "join"}
+	return u.String()
 }
 
 // subject is what the room talks about, and who said so. Its row is apart from
