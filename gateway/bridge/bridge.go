@@ -15,8 +15,8 @@
 // JID the person wrote to last, so that they appear in the same window. Everybody else
 // sees the canonical one. Rosters are never written.
 //
-// Goroutines: Run owns two, one sends from a bounded mailbox and one answers subscriptions that are on
-// disk, and waits for them; Handle works in its caller's and never waits for the disk.
+// Goroutines: Run owns three, one sends from a bounded mailbox, one answers subscriptions that are on
+// disk and one tells of changed presence, and waits for them; Handle works in its caller's and never waits for the disk.
 package bridge
 
 import (
@@ -79,6 +79,8 @@ type Config struct {
 	Card func(person, contact jid.JID) string
 	// Features are those that the domain has beside the bridge's own.
 	Features []string
+	// Reach lets the presence of contacts follow delivery reports.
+	Reach bool
 	// Allow says who may use the network; nil allows everybody whose stanzas reach the domain.
 	Allow func(person jid.JID) bool
 
@@ -105,14 +107,18 @@ type Bridge struct {
 	info    transports.Info
 	mailbox chan *outgoing
 	answers chan func(context.Context) // what had to wait for the disk
+	news    chan struct{}              // for the announcer; capacity 1
 
 	mu       sync.Mutex // guards what follows
 	session  transports.Session
 	online   chan struct{} // closed while session is set
 	status   transports.StatusEvent
+	told     transports.StatusEvent      // the status that those who see the gateway know of
 	watchers map[string]map[jid.JID]bool // local part ("" is the gateway) → who sees its presence
 	helped   map[jid.JID]time.Time       // when somebody was last told how to use the gateway
 	ended    bool
+	spelt    map[transports.ContactID]map[string]bool // contacts that are seen → their local parts in watchers
+	reach    map[transports.ContactID]*reachRecord    // what delivery reports say of them
 }
 
 var _ xmpp.Handler = (*Bridge)(nil)
@@ -135,11 +141,13 @@ func New(c Config) (*Bridge, error) {
 	}
 	b := &Bridge{
 		c: c, log: c.Log.With("comp", "bridge", "net", info.Type), self: self, info: info,
-		mailbox: make(chan *outgoing, mailboxSize), answers: make(chan func(context.Context), mailboxSize), online: make(chan struct{}),
+		mailbox: make(chan *outgoing, mailboxSize), answers: make(chan func(context.Context), mailboxSize), news: make(chan struct{}, 1), online: make(chan struct{}),
 		status:   transports.StatusEvent{Text: "Starting."},
 		watchers: map[string]map[jid.JID]bool{}, helped: map[jid.JID]time.Time{},
+		spelt: map[transports.ContactID]map[string]bool{}, reach: map[transports.ContactID]*reachRecord{},
 	}
-	if err := b.loadWatchers(); err != nil {
+	b.told = b.status
+	if err := errors.Join(b.loadWatchers(), b.loadReach()); err != nil {
 		return nil, fmt.Errorf("bridge %s: %w", c.Domain, err)
 	}
 	err = c.Host.Domain(xmpp.Domain{
@@ -162,7 +170,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { b.deliver(ctx) }) // both are waited for below
 	wg.Go(func() { b.answer(ctx) })
-	defer wg.Wait()
+	wg.Go(func() { b.announcer(ctx) })
 	b.prune()
 	pause := backoffFirst
 	for ctx.Err() == nil {
@@ -180,7 +188,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 			text = te.Text
 		}
 		b.log.Error("network session ended", "pause", pause, "err", errors.Join(err, cause(te)))
-		b.setStatus(ctx, transports.StatusEvent{Online: false, Text: text})
+		b.setStatus(transports.StatusEvent{Online: false, Text: text})
 		if time.Since(began) > 10*time.Minute {
 			pause = backoffFirst
 		}
@@ -192,7 +200,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 		t.Stop()
 		pause = min(2*pause, backoffMost)
 	}
-	b.setStatus(context.WithoutCancel(ctx), transports.StatusEvent{Online: false, Text: "The gateway is stopped."})
+	wg.Wait()
+	b.setStatus(transports.StatusEvent{Online: false, Text: "The gateway is stopped."})
+	b.announce(context.WithoutCancel(ctx))
 	return nil
 }
 
@@ -267,6 +277,7 @@ func (b *Bridge) sink(ctx context.Context, e transports.Event) error {
 	case transports.Incoming:
 		return b.incoming(ctx, e.Message)
 	case transports.Receipt:
+		b.report(ctx, e)
 		for _, f := range b.c.Receipts {
 			if err := f(ctx, e); err != nil {
 				return fmt.Errorf("tell of %s: %w", e.Ref, err)
@@ -274,7 +285,7 @@ func (b *Bridge) sink(ctx context.Context, e transports.Event) error {
 		}
 		return b.receipt(ctx, e)
 	case transports.StatusEvent:
-		b.setStatus(ctx, e)
+		b.setStatus(e)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func FuzzHandle(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.setStatus(t.Context(), transports.StatusEvent{Online: true, Text: "<&>"})
+		b.setStatus(transports.StatusEvent{Online: true, Text: "<&>"})
 		if _, err := b.Handle(t.Context(), &xmpp.Delivery{Stanza: st}); err != nil {
 			host.Send(t.Context(), stanza.New(st.Kind, "error", "", b.self, st.From, refusal(err).XML()), nil)
 		}

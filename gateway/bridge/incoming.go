@@ -31,6 +31,9 @@ func (b *Bridge) incoming(ctx context.Context, m transports.Message) error {
 	if ok, err := b.c.Table.Get("ref/"+string(m.Ref), &seen); err != nil || ok {
 		return err
 	}
+	if m.Replace == "" && m.Kind == "" {
+		b.heard(ctx, m.From)
+	}
 	for _, f := range b.c.Interceptors {
 		taken, err := f(ctx, m)
 		if err != nil {
@@ -152,7 +155,7 @@ func (b *Bridge) prune() {
 			return true
 		})
 	}
-	if err := errors.Join(old("ref/", "ref0", keepRefs), old("last/", "last0", keepRefs)); err != nil {
+	if err := errors.Join(old("ref/", "ref0", keepRefs), old("last/", "last0", keepRefs), old("reach/", "reach0", keepReach)); err != nil {
 		b.log.Error("old records not pruned", "err", err)
 	}
 	if len(gone) > 0 {

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"doorway/transports"
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/stanza"
@@ -38,12 +37,14 @@ func (b *Bridge) watch(local string, person jid.JID, yes bool) {
 	switch {
 	case yes && m == nil:
 		b.watchers[local] = map[jid.JID]bool{person: true}
+		b.spell(local, true)
 	case yes:
 		m[person] = true
 	default:
 		delete(m, person)
-		if len(m) == 0 {
+		if _, seen := b.watchers[local]; seen && len(m) == 0 {
 			delete(b.watchers, local)
+			b.spell(local, false)
 		}
 	}
 }
@@ -116,8 +117,14 @@ func (b *Bridge) answer(ctx context.Context) {
 
 // show is the presence of the gateway or a contact at this moment.
 func (b *Bridge) show(who, to jid.JID) *stanza.Stanza {
+	contact, _ := b.contactOf(who) // ignored: the gateway itself, or something that nobody can see
 	b.mu.Lock()
 	s := b.status
+	if x := b.reach[contact]; x != nil && who.Local() != "" && s.Online && s.Show == "" {
+		s.Show, s.Text = x.show(b.c.Now())
+	} else if who.Local() != "" && s.Show == "" {
+		s.Text = ""
+	}
 	b.mu.Unlock()
 	if !s.Online {
 		var w xmlstream.Writer
@@ -127,7 +134,7 @@ func (b *Bridge) show(who, to jid.JID) *stanza.Stanza {
 		return stanza.New(stanza.Presence, "unavailable", "", who, to, w.String())
 	}
 	text := s.Text
-	if who.Local() != "" && s.Show == "" {
+	if text == "" && who.Local() != "" {
 		text = b.info.Name
 	}
 	var w xmlstream.Writer
@@ -138,41 +145,4 @@ func (b *Bridge) show(who, to jid.JID) *stanza.Stanza {
 		w.Leaf("", "status", text)
 	}
 	return stanza.New(stanza.Presence, "", "", who, to, w.String())
-}
-
-// setStatus changes the gateway's presence and tells everybody who sees it or one of its contacts.
-func (b *Bridge) setStatus(ctx context.Context, e transports.StatusEvent) {
-	b.mu.Lock()
-	if b.status == e {
-		b.mu.Unlock()
-		return
-	}
-	same := b.status.Online == e.Online && b.status.Show == e.Show && e.Show == "" // contacts look as before
-	b.status = e
-	type pair struct {
-		local  string
-		person jid.JID
-	}
-	var all []pair
-	for local, m := range b.watchers {
-		if local != "" && same {
-			continue
-		}
-		for person := range m {
-			all = append(all, pair{local, person})
-		}
-	}
-	b.mu.Unlock()
-	b.log.Info("gateway presence", "online", e.Online, "show", e.Show, "text", e.Text)
-	for _, p := range all {
-		who := b.self
-		if p.local != "" {
-			j, err := jid.New(p.local, b.self.Domain(), "")
-			if err != nil {
-				continue
-			}
-			who = j
-		}
-		b.c.Host.Send(ctx, b.show(who, p.person), nil)
-	}
 }

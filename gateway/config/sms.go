@@ -31,6 +31,7 @@ type SMS struct {
 	StopAnswer     string    `toml:"stop_answer"` // "": the usual words; "-": none
 	StartAnswer    string    `toml:"start_answer"`
 	HelpAnswer     string    `toml:"help_answer"`
+	NumberPresence bool      `toml:"number_presence"` // the presence of numbers follows delivery reports
 	Keywords       []Keyword `toml:"keyword"`
 
 	validity, urgentValidity, failover time.Duration
