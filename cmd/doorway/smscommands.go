@@ -6,7 +6,7 @@ import (
 
 // offerSMSCommands puts the ad-hoc commands of texts at the SMS domain.
 func (s *server) offerSMSCommands() error {
-	list := pages.Commands(pages.Config{
+	menu := pages.New(pages.Config{
 		Domain: s.cfg.SMSDomain(), May: s.bridge.May, Admin: s.modules.admin.Admin,
 		Text: s.bridge.Text, Number: s.sms.ContactID,
 		Jobs: s.queue.List, Describe: s.sms.Describe, Counts: s.queue.Counts,
@@ -19,7 +19,8 @@ func (s *server) offerSMSCommands() error {
 		},
 		Presence: s.bridge.Presence,
 	})
-	for _, c := range list {
+	s.group.Add(task("SMS commands", menu.Run))
+	for _, c := range menu.Commands() {
 		if err := s.modules.commands.Command(c); err != nil {
 			return err
 		}

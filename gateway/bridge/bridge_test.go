@@ -102,6 +102,17 @@ func TestTextsOut(t *testing.T) {
 		if err := r.message(contact, "a1", "<encrypted xmlns='eu.siacs.conversations.axolotl'/><body>I sent you an OMEMO encrypted message</body>"); err == nil || err.Condition != stanza.NotAcceptable || !strings.Contains(err.Text, "encrypted") {
 			t.Fatal(err)
 		}
+		for inner, want := range map[string]string{
+			"<retract xmlns='urn:xmpp:message-retract:1' id='x'/><body>This message was taken back.</body>":                     "cannot be taken back",
+			"<apply-to xmlns='urn:xmpp:fasten:0' id='x'><retract xmlns='urn:xmpp:message-retract:0'/></apply-to><body>x</body>": "cannot be taken back",
+			"<reactions xmlns='urn:xmpp:reactions:0' id='x'><reaction>👍</reaction></reactions>":                                 "reaction",
+			"<x xmlns='jabber:x:conference' jid='room@conference.office.localhost'/>":                                           "come into a room",
+			"<propose xmlns='urn:xmpp:jingle-message:0' id='x'/>":                                                               "cannot be called",
+		} {
+			if err := r.message(contact, "a1", inner); err == nil || err.Condition != stanza.NotAcceptable || !strings.Contains(err.Text, want) || !strings.HasSuffix(err.Text, ".") {
+				t.Fatal(inner, err)
+			}
+		}
 		if _, err := r.do("<message xmlns='jabber:client' type='groupchat' from='" + phone + "' to='" + contact + "'><body>x</body></message>"); err == nil {
 			t.Fatal("a room")
 		}

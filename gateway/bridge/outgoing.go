@@ -46,9 +46,8 @@ func (b *Bridge) message(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, e
 	default:
 		return xmpp.Done, stanza.NewError(stanza.ServiceUnavailable, "There are no rooms here.")
 	}
-	if st.HasChild("urn:xmpp:omemo:2", "encrypted") || st.HasChild("eu.siacs.conversations.axolotl", "encrypted") ||
-		st.HasChild("urn:xmpp:openpgp:0", "openpgp") || st.HasChild("jabber:x:encrypted", "x") {
-		return xmpp.Done, stanza.NewError(stanza.NotAcceptable, "A text message cannot be encrypted. Switch encryption off for this contact and send it again.")
+	if why := unsendable(st); why != "" {
+		return xmpp.Done, stanza.NewError(stanza.NotAcceptable, why)
 	}
 	if st.Body() == "" {
 		return xmpp.Done, nil // chat states, markers, receipts (XEP-0085, 0333, 0184)
@@ -62,6 +61,34 @@ func (b *Bridge) message(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, e
 		return xmpp.Done, e
 	}
 	return xmpp.Done, nil
+}
+
+// noTexts are payloads that no phone can get. Most come with a body for clients that do not know them, which is no text either.
+var noTexts = []struct{ space, local, why string }{
+	{"urn:xmpp:omemo:2", "encrypted", encrypted},
+	{"eu.siacs.conversations.axolotl", "encrypted", encrypted},
+	{"urn:xmpp:openpgp:0", "openpgp", encrypted},
+	{"jabber:x:encrypted", "x", encrypted},
+	{"urn:xmpp:message-retract:1", "retract", retracted},
+	{"urn:xmpp:fasten:0", "apply-to", retracted}, // COMPAT: XEP-0424 before 0.4
+	{"urn:xmpp:reactions:0", "reactions", "A phone cannot show a reaction to a text. Write it as a text of its own."},
+	{"jabber:x:conference", "x", "A phone cannot come into a room. Text the person what you would say there."},
+	{"urn:xmpp:jingle-message:0", "propose", "This gateway takes texts only; a phone cannot be called through it."},
+}
+
+const (
+	encrypted = "A text message cannot be encrypted. Switch encryption off for this contact and send it again."
+	retracted = "A text cannot be taken back: it is on its way to the phone."
+)
+
+// unsendable says why a message cannot be a text, "" when it can.
+func unsendable(st *stanza.Stanza) string {
+	for _, x := range noTexts {
+		if st.HasChild(x.space, x.local) {
+			return x.why
+		}
+	}
+	return ""
 }
 
 // enqueue puts a message into the mailbox, unless that is full or nobody will look into it any more.

@@ -33,7 +33,7 @@ var stateWords = map[transports.State]string{
 	transports.Expired:         "given up",
 }
 
-func (c Config) history(_ context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
+func (c *Pages) history(_ context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
 	what := "The last texts that you have sent, newest first."
 	if c.Admin(call.Asker) {
 		what = "The last texts of everybody, newest first."
@@ -43,7 +43,7 @@ func (c Config) history(_ context.Context, call *xmpp.CommandCall) (*xmpp.Comman
 		form.Text("before", "Only older than this id, for the next page", "")), nil
 }
 
-func (c Config) listHistory(_ context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
+func (c *Pages) listHistory(_ context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
 	f := transports.Filter{Limit: step}
 	if typed := value(call, "number"); typed != "" {
 		to, err := c.Number(typed)
@@ -83,7 +83,7 @@ func (c Config) listHistory(_ context.Context, call *xmpp.CommandCall) (*xmpp.Co
 }
 
 // rows are the texts of a sender, or of all; more is the id to go on from, 0 when there are no more.
-func (c Config) rows(f transports.Filter, sender string, all bool) (rows [][]string, more uint64, err error) {
+func (c *Pages) rows(f transports.Filter, sender string, all bool) (rows [][]string, more uint64, err error) {
 	for looked := 0; looked < maxLook; {
 		jobs, err := c.Jobs(f)
 		if err != nil {

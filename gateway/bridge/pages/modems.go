@@ -12,7 +12,7 @@ import (
 	"doorway/xmpp/form"
 )
 
-func (c Config) status(_ context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
+func (c *Pages) status(_ context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
 	admin := c.Admin(call.Asker)
 	n := c.Counts()
 	waiting := n[transports.Queued] + n[transports.Leased] + n[transports.RetryWait]
@@ -58,7 +58,7 @@ func balance(b modem.Balance) string {
 const noModem = `No modem is configured. Add a section [[modem]] with device = "auto" to doorway.toml.`
 
 // modemField chooses one of several modems; nothing where there is only one.
-func (c Config) modemField() []form.Field {
+func (c *Pages) modemField() []form.Field {
 	list := c.Modems()
 	if len(list) < 2 {
 		return nil
@@ -72,7 +72,7 @@ func (c Config) modemField() []form.Field {
 }
 
 // chosen is the modem of a form with modemField, nil when it has gone.
-func (c Config) chosen(call *xmpp.CommandCall) Modem {
+func (c *Pages) chosen(call *xmpp.CommandCall) Modem {
 	list, name := c.Modems(), value(call, "modem")
 	for _, m := range list {
 		if m.Status().Name == name || name == "" && len(list) == 1 {
@@ -82,7 +82,7 @@ func (c Config) chosen(call *xmpp.CommandCall) Modem {
 	return nil
 }
 
-func (c Config) ussd(context.Context, *xmpp.CommandCall) (*xmpp.CommandPage, error) {
+func (c *Pages) ussd(context.Context, *xmpp.CommandCall) (*xmpp.CommandPage, error) {
 	if len(c.Modems()) == 0 {
 		return xmpp.CommandFailed(noModem), nil
 	}
@@ -94,28 +94,30 @@ func (c Config) ussd(context.Context, *xmpp.CommandCall) (*xmpp.CommandPage, err
 			if m == nil {
 				return nil, xmpp.TryAgain("There is no such modem.")
 			}
-			return dial(ctx, m, value(call, "code"))
+			return c.dial(ctx, m, value(call, "code"))
 		}, append(c.modemField(), code)...), nil
 }
 
 // dial sends a code, or the answer to what the network has asked, and shows what it says.
-func dial(ctx context.Context, m Modem, code string) (*xmpp.CommandPage, error) {
-	r, err := m.USSD(ctx, code)
-	if err != nil {
-		return nil, talkError(m, err)
-	}
-	if !r.More {
-		f := form.New(form.Result, prefix, form.Field{Var: "answer", Kind: form.TextMulti, Label: "The network says", Values: strings.Split(r.Text, "\n")})
-		f.Title = "Ask the network"
-		return &xmpp.CommandPage{Form: f}, nil
-	}
-	answer := form.Text("code", "Your answer", "")
-	answer.Required = true
-	page := ask("The network asks", "", false, func(ctx context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
-		return dial(ctx, m, value(call, "code"))
-	}, answer)
-	page.Form.Instructions = strings.Split(r.Text, "\n")
-	return page, nil
+func (c *Pages) dial(ctx context.Context, m Modem, code string) (*xmpp.CommandPage, error) {
+	return c.begin(ctx, func(ctx context.Context) (*xmpp.CommandPage, error) {
+		r, err := m.USSD(ctx, code)
+		if err != nil {
+			return nil, talkError(m, err)
+		}
+		if !r.More {
+			f := form.New(form.Result, prefix, form.Field{Var: "answer", Kind: form.TextMulti, Label: "The network says", Values: strings.Split(r.Text, "\n")})
+			f.Title = "Ask the network"
+			return &xmpp.CommandPage{Form: f}, nil
+		}
+		answer := form.Text("code", "Your answer", "")
+		answer.Required = true
+		page := ask("The network asks", "", false, func(ctx context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
+			return c.dial(ctx, m, value(call, "code"))
+		}, answer)
+		page.Form.Instructions = strings.Split(r.Text, "\n")
+		return page, nil
+	})
 }
 
 // talkError makes a sentence of an error of USSD; the page may be sent again.
@@ -130,29 +132,31 @@ func talkError(m Modem, err error) error {
 	return err
 }
 
-func (c Config) credit(ctx context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
+func (c *Pages) credit(ctx context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
 	switch list := c.Modems(); len(list) {
 	case 0:
 		return xmpp.CommandFailed(noModem), nil
 	case 1:
 		return c.askCredit(ctx, call)
 	}
-	return ask("Credit of the SIM card", "The answer may take some time.", true, c.askCredit, c.modemField()...), nil
+	return ask("Credit of the SIM card", "The answer may take some time.", false, c.askCredit, c.modemField()...), nil
 }
 
-func (c Config) askCredit(ctx context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
+func (c *Pages) askCredit(ctx context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
 	m := c.chosen(call)
 	if m == nil {
 		return nil, xmpp.TryAgain("There is no such modem.")
 	}
-	b, err := m.Credit(ctx)
-	if err != nil {
-		return nil, talkError(m, err)
-	}
-	f := form.New(form.Result, prefix,
-		form.Text("modem", "Modem", m.Status().Name),
-		form.Text("credit", "Credit", strings.TrimSpace(fmt.Sprintf("%.2f %s", b.Amount, b.Currency))),
-		form.Field{Var: "answer", Kind: form.TextMulti, Label: "The network says", Values: strings.Split(b.Text, "\n")})
-	f.Title = "Credit of the SIM card"
-	return &xmpp.CommandPage{Form: f}, nil
+	return c.begin(ctx, func(ctx context.Context) (*xmpp.CommandPage, error) {
+		b, err := m.Credit(ctx)
+		if err != nil {
+			return nil, talkError(m, err)
+		}
+		f := form.New(form.Result, prefix,
+			form.Text("modem", "Modem", m.Status().Name),
+			form.Text("credit", "Credit", strings.TrimSpace(fmt.Sprintf("%.2f %s", b.Amount, b.Currency))),
+			form.Field{Var: "answer", Kind: form.TextMulti, Label: "The network says", Values: strings.Split(b.Text, "\n")})
+		f.Title = "Credit of the SIM card"
+		return &xmpp.CommandPage{Form: f}, nil
+	})
 }

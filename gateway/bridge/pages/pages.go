@@ -6,7 +6,7 @@
 //
 // Left out: cancelling and sending again, which `doorway queue` does.
 //
-// The package starts no goroutine that outlives a call.
+// Run owns the one goroutine that asks the network; none outlives its call.
 package pages
 
 import (
@@ -49,8 +49,17 @@ type Config struct {
 // prefix is what the nodes begin with, and the FORM_TYPE of all forms.
 const prefix = "urn:doorway:sms"
 
+// Pages are the commands. Safe for concurrent use.
+type Pages struct {
+	Config
+	talks chan *talk
+}
+
+// New makes them.
+func New(c Config) *Pages { return &Pages{c, make(chan *talk, maxTalks)} }
+
 // Commands lists them, in the order of a menu.
-func Commands(c Config) []xmpp.Command {
+func (c *Pages) Commands() []xmpp.Command {
 	admin := func(asker jid.JID) bool { return c.May(asker) && c.Admin(asker) }
 	list := []xmpp.Command{
 		{Node: "send", Name: "Text several numbers", May: c.May, Run: c.send},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"doorway/modem"
@@ -49,8 +50,8 @@ func (d *desk) jobs(f transports.Filter) (list []transports.Job, _ error) {
 	return list, nil
 }
 
-func (d *desk) config() Config {
-	return Config{
+func (d *desk) config() *Pages {
+	return New(Config{
 		Domain: "sms.office.example", Text: d.text, Jobs: d.jobs,
 		May:   func(j jid.JID) bool { return j.Domain() == "office.example" },
 		Admin: func(j jid.JID) bool { return j.Bare() == root.Bare() },
@@ -65,7 +66,7 @@ func (d *desk) config() Config {
 		Counts:   func() map[transports.State]int { return map[transports.State]int{transports.Queued: len(d.texts)} },
 		Modems:   func() []Modem { return d.modems },
 		Presence: func() string { return "Testnet, signal -71 dBm" },
-	}
+	})
 }
 
 // gsm is a modem with a menu behind *101#.
@@ -81,6 +82,9 @@ func (g gsm) USSD(_ context.Context, code string) (modem.Reply, error) {
 		return modem.Reply{Text: "1 Balance\n2 Data", More: true}, nil
 	case "*100#", "1":
 		return modem.Reply{Text: "Your balance is 12.34 EUR."}, nil
+	case "*9#":
+		<-time.After(time.Minute)
+		return modem.Reply{Text: "At last."}, nil
 	case "*0#":
 		return modem.Reply{}, modem.ErrDown
 	}
@@ -92,9 +96,9 @@ func (g gsm) Credit(context.Context) (modem.Balance, error) {
 }
 
 // open runs a command to its first page.
-func open(t *testing.T, c Config, who jid.JID, node string) *xmpp.CommandPage {
+func open(t *testing.T, c *Pages, who jid.JID, node string) *xmpp.CommandPage {
 	t.Helper()
-	for _, cmd := range Commands(c) {
+	for _, cmd := range c.Commands() {
 		if cmd.Node != prefix+"#"+node || cmd.Domain != c.Domain {
 			continue
 		}
@@ -231,9 +235,18 @@ func TestHistory(t *testing.T) {
 	shows(t, "text 58.")(fill(t, open(t, c, anna, "history"), anna, "before=61"))
 }
 
+// runs runs what asks the network until the test ends.
+func runs(t *testing.T, c *Pages) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = c.Run(ctx) }) // ignored: it ends with ctx
+	t.Cleanup(func() { cancel(); wg.Wait() })
+}
+
 func TestModemsByForm(t *testing.T) {
 	d := &desk{}
 	c := d.config()
+	runs(t, c)
 	shows(t, "Testnet, signal -71 dBm", "0 texts wait")(open(t, c, anna, "status"), nil)
 	shows(t, noModem)(open(t, c, root, "ussd"), nil)
 	shows(t, noModem)(open(t, c, root, "credit"), nil)
@@ -259,5 +272,34 @@ func TestModemsByForm(t *testing.T) {
 	shows(t, "<value>gsm1</value>")(fill(t, open(t, c, root, "credit"), root, "modem=gsm1"))
 	shows(t, "Your balance")(fill(t, open(t, c, root, "ussd"), root, "modem=gsm1", "code=*100#"))
 	d.modems = d.modems[:1]
-	again(t, "There is no such modem.")((Config{Modems: c.Modems}).askCredit(t.Context(), &xmpp.CommandCall{Form: form.New(form.Submit, "", form.Text("modem", "", "gsm1"))}))
+	again(t, "There is no such modem.")(c.askCredit(t.Context(), &xmpp.CommandCall{Form: form.New(form.Submit, "", form.Text("modem", "", "gsm1"))}))
+}
+
+// TestSlowNetwork: no step lasts long, nobody waits behind too many others.
+func TestSlowNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{modems: []Modem{gsm{"gsm0"}}}
+		c := d.config()
+		runs(t, c)
+		began := time.Now()
+		page, err := fill(t, open(t, c, root, "ussd"), root, "code=*9#")
+		shows(t, "The network has not answered yet.")(page, err)
+		if took := time.Since(began); took != patience {
+			t.Errorf("a step of %v", took)
+		}
+		for range maxTalks {
+			if err := c.enqueue(&talk{ask: func(context.Context) (*xmpp.CommandPage, error) { return nil, nil }, done: make(chan struct{})}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again(t, "Others are asking the network")(fill(t, open(t, c, root, "ussd"), root, "code=*100#"))
+		for steps := 1; page.Submit != nil; steps++ {
+			if page, err = fill(t, page, root); err != nil || steps > 10 {
+				t.Fatal(steps, err)
+			}
+		}
+		shows(t, "At last.")(page, nil)
+		<-time.After(time.Second)
+		shows(t, "12.34 EUR.")(fill(t, open(t, c, root, "ussd"), root, "code=*100#"))
+	})
 }

@@ -19,7 +19,7 @@ const (
 	atOnce     = 8 // texts on their way to the disk
 )
 
-func (c Config) send(_ context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
+func (c *Pages) send(_ context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
 	fields := []form.Field{
 		{Var: "numbers", Kind: form.TextMulti, Label: "Numbers", Desc: fmt.Sprintf("One on each line, or with commas between them; %d at most", maxNumbers), Required: true},
 		{Var: "text", Kind: form.TextMulti, Label: "Text", Required: true},
@@ -38,7 +38,7 @@ type outcome struct {
 	err   error
 }
 
-func (c Config) sendAll(ctx context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
+func (c *Pages) sendAll(ctx context.Context, call *xmpp.CommandCall) (*xmpp.CommandPage, error) {
 	list, err := c.numbers(call)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (c Config) sendAll(ctx context.Context, call *xmpp.CommandCall) (*xmpp.Comm
 }
 
 // numbers are the different numbers that were typed, each with an error when it is none.
-func (c Config) numbers(call *xmpp.CommandCall) ([]outcome, error) {
+func (c *Pages) numbers(call *xmpp.CommandCall) ([]outcome, error) {
 	var typed []string
 	if f := call.Form.Field("numbers"); f != nil {
 		for _, line := range f.Values {
