@@ -66,6 +66,7 @@ var arrows = []struct {
 	{"gateway/bridge", []string{"gateway/people", "transports", "xmpp", "xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"gateway/bridge/pages", []string{"modem", "transports", "transports/sms", "xmpp", "xmpp/form", "xmpp/jid", "xmpp/stanza"}},
 	{"gateway/doctor", []string{"gateway/certs", "gateway/config", "gateway/health", "gateway/store", "modem", "modem/port", "transports"}},
+	{"gateway/spool", []string{"gateway/health", "modem", "modem/pdu", "transports", "transports/sms"}},
 	{"gateway/api", []string{"gateway/health", "gateway/hook", "gateway/people", "gateway/queue", "gateway/token", "modem", "transports", "transports/sms"}},
 }
 

@@ -9,7 +9,6 @@ import (
 	"doorway/gateway/queue"
 	"doorway/gateway/supervise"
 	"doorway/modem"
-	"doorway/transports"
 	"doorway/transports/sms"
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
@@ -27,11 +26,12 @@ func (s *server) constructSMS() error {
 		s.group.Add(task("modem "+m.Name, d.Run))
 	}
 	var err error
-	if s.queue, err = queue.Open(s.store, queue.Options{Network: "sms", Log: s.log, Changed: func(j transports.Job) { s.sms.Changed(j) }}); err != nil {
+	if s.queue, err = queue.Open(s.store, queue.Options{Network: "sms", Log: s.log, Changed: s.textChanged}); err != nil {
 		return err
 	}
 	s.group.Add(task("queue", s.queue.Run))
 	s.sms = sms.New(s.smsConfig(drivers))
+	s.constructSpool()
 	if err := s.settleCopy(); err != nil {
 		return err
 	}
@@ -41,8 +41,8 @@ func (s *server) constructSMS() error {
 	s.bridge, err = bridge.New(bridge.Config{
 		Network: s.sms, Domain: s.cfg.SMSDomain(), Host: s.router,
 		Table: s.store.Table("bridge"), NetworkTable: s.store.Table("sms"), Outbox: s.queue,
-		Interceptors: []bridge.Interceptor{s.hooks.Incoming}, Keywords: s.keywords(), Group: s.managersOf, DefaultRecipients: s.recipients,
-		Receipts: []func(context.Context, transports.Receipt) error{s.hooks.Receipt},
+		Interceptors: s.interceptors(), Keywords: s.keywords(), Group: s.managersOf, DefaultRecipients: s.recipients,
+		Receipts: s.receipts(),
 		Card:     s.card, Features: []string{xmpp.CommandSpace}, Reach: s.cfg.SMS.NumberPresence, Version: version, Log: s.log, Now: time.Now,
 	})
 	if err != nil {

@@ -27,6 +27,7 @@ import (
 	"doorway/gateway/people"
 	"doorway/gateway/people/shared"
 	"doorway/gateway/queue"
+	"doorway/gateway/spool"
 	"doorway/gateway/store"
 	"doorway/gateway/supervise"
 	"doorway/gateway/token"
@@ -64,6 +65,7 @@ type server struct {
 	web     *api.Server
 	tokens  *token.Book
 	hooks   *hook.Hooks
+	spool   *spool.Spool // nil without drop folders
 	ports   *listeners
 	token   string
 	started time.Time

@@ -31,6 +31,7 @@ type Config struct {
 	Archive  Archive     `toml:"archive"`
 	Backup   Backup      `toml:"backup"`
 	Contact  Contact     `toml:"contact"`
+	Spool    Spool       `toml:"spool"`
 
 	adminJIDs []jid.JID
 	src       source
@@ -163,6 +164,7 @@ func defaults() Config {
 		Archive: Archive{Days: 365, Megabytes: 256},
 		// A week: damage or a wrong deletion is often noticed only after days.
 		Backup: Backup{Keep: 7, At: "03:30"},
+		Spool:  Spool{UTF8: true, Days: 30},
 	}
 }
 

@@ -139,6 +139,7 @@ func (v *validator) check() {
 	v.archive()
 	v.backup()
 	v.contact()
+	v.spool()
 }
 
 // once reports an address that two listeners want.

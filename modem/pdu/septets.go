@@ -22,3 +22,6 @@ func Unpack(b []byte) string {
 	}
 	return fromSeptets(septets, language{})
 }
+
+// FromSeptets reads text of the default alphabet with one septet in each byte; the upper bit is ignored.
+func FromSeptets(b []byte) string { return fromSeptets(b, language{}) }
