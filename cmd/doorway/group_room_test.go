@@ -21,10 +21,10 @@ func TestGroupRoom(t *testing.T) {
 			t.Fatalf("%q: %s", args, out)
 		}
 	}
-	for _, name := range []string{"alice", "bob", "carol"} {
+	for _, name := range []string{"alice", "bob", "carol", "dave"} {
 		run("correct horse\n", "user", "add", name)
 	}
-	run("", "group", "add", "sales", "alice", "bob", "--label", "Sales", "--room", "offered", "--manager", "alice")
+	run("", "group", "add", "sales", "dave", "bob", "--label", "Sales", "--room", "offered", "--manager", "dave")
 	const room = "sales@conference.office.localhost"
 	ca := filepath.Join(b.dir, "ca", "ca.pem")
 	login := func(name string) *chatter {
@@ -39,8 +39,8 @@ func TestGroupRoom(t *testing.T) {
 		}
 		c.sees(t, nick+" enters", func(s string) bool { return strings.Contains(s, want) })
 	}
-	alice, bob, carol := login("alice"), login("bob"), login("carol")
-	enter(alice, "al", "affiliation='admin'")
+	dave, bob, carol := login("dave"), login("bob"), login("carol")
+	enter(dave, "da", "affiliation='admin'")
 	enter(bob, "bo", "code='110'")
 	enter(carol, "ca", "<registration-required")
 
@@ -52,9 +52,18 @@ func TestGroupRoom(t *testing.T) {
 	if err != nil || !strings.Contains(info.Inner(), "name='Sales &amp; more'") || !strings.Contains(info.Inner(), "muc_membersonly") {
 		t.Errorf("%v %v", info, err)
 	}
-	_, err = alice.Set(ctx, jid.MustParse(room), "<query xmlns='"+roomAdmin+"'><item affiliation='none' jid='bob@office.localhost'/></query>")
+	_, err = dave.Set(ctx, jid.MustParse(room), "<query xmlns='"+roomAdmin+"'><item affiliation='none' jid='bob@office.localhost'/></query>")
 	if e, ok := err.(*stanza.Error); !ok || e.Condition != stanza.NotAllowed || !strings.Contains(e.Text, "Sales & more") {
 		t.Errorf("a computed member is taken out: %v", err)
+	}
+	moderated := "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>" +
+		"<field var='muc#roomconfig_moderatedroom'><value>1</value></field></x></query>"
+	_, err = dave.Set(ctx, jid.MustParse(room), moderated)
+	if e, ok := err.(*stanza.Error); !ok || e.Condition != stanza.Forbidden {
+		t.Errorf("a manager sets the room up: %v", err)
+	}
+	if _, err = login("alice").Set(ctx, jid.MustParse(room), moderated); err != nil {
+		t.Errorf("an administrator of the server sets the room up: %v", err)
 	}
 
 	run("", "group", "member", "add", "sales", "carol")
@@ -65,10 +74,10 @@ func TestGroupRoom(t *testing.T) {
 
 	b.process.kill(t)
 	b.start(t)
-	alice, bob = login("alice"), login("bob")
+	dave, bob = login("dave"), login("bob")
 	enter(bob, "bo", "<registration-required")
-	enter(alice, "al", "code='110'")
+	enter(dave, "da", "code='110'")
 	run("", "group", "edit", "sales", "--room", "none")
-	alice.sees(t, "the end of the room", func(s string) bool { return strings.Contains(s, "<destroy") })
-	enter(alice, "al", "<gone")
+	dave.sees(t, "the end of the room", func(s string) bool { return strings.Contains(s, "<destroy") })
+	enter(dave, "da", "<gone")
 }
