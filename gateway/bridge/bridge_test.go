@@ -440,7 +440,7 @@ func TestPresence(t *testing.T) {
 		r.do(ask("subscribe", alice, contact))
 		r.host.take()
 		r.stop()
-		r.one("type='unavailable'", "from='"+contact+"'")
+		r.one("type='unavailable'", "from='"+contact+"'", "<status>The gateway is stopped.</status>")
 	})
 	play(t, "a session that breaks is run again", nil, func(t *testing.T, r *rig) {
 		r.do(ask("subscribe", alice, domain))

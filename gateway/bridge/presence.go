@@ -120,10 +120,11 @@ func (b *Bridge) show(who, to jid.JID) *stanza.Stanza {
 	contact, _ := b.contactOf(who) // ignored: the gateway itself, or something that nobody can see
 	b.mu.Lock()
 	s := b.status
-	if x := b.reach[contact]; x != nil && who.Local() != "" && s.Online && s.Show == "" {
-		s.Show, s.Text = x.show(b.c.Now())
-	} else if who.Local() != "" && s.Show == "" {
+	if who.Local() != "" && s.Online && s.Show == "" {
 		s.Text = ""
+		if x := b.reach[contact]; x != nil {
+			s.Show, s.Text = x.show(b.c.Now())
+		}
 	}
 	b.mu.Unlock()
 	if !s.Online {

@@ -56,15 +56,16 @@ func (r *reachRecord) show(now time.Time) (show, text string) {
 	return "", ""
 }
 
-// loadReach reads what is known, of contacts that are seen.
+// loadReach reads what is known. Some of these contacts are seen by probes only, which are not on disk and come later.
 func (b *Bridge) loadReach() error {
 	if !b.c.Reach {
 		return nil
 	}
+	now := b.c.Now()
 	return b.c.Table.Range("reach/", "reach0", false, func(key string, raw []byte) bool {
 		c := transports.ContactID(strings.TrimPrefix(key, "reach/"))
 		r := &reachRecord{}
-		if json.Unmarshal(raw, r) == nil && b.spelt[c] != nil {
+		if json.Unmarshal(raw, r) == nil && now.Sub(r.At) <= keepReach {
 			b.reach[c] = r
 		}
 		return true

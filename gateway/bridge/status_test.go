@@ -139,6 +139,19 @@ func TestPresenceOfNumbers(t *testing.T) {
 			t.Error("kept although nobody sees it any more", err)
 		}
 	})
+	play(t, "is known of contacts of a shared roster", reach, func(t *testing.T, r *rig) {
+		const probe = "<presence xmlns='jabber:client' type='probe' from='" + alice + "' to='" + contact + "'/>"
+		r.do(probe)
+		r.host.take()
+		receipt(r, transports.Delivered, nil)
+		r.one("<status>Reached ")
+		r.stop()
+		r.host.take()
+		r.run(r.b.c)
+		r.none()
+		r.do(probe)
+		r.one("<status>Reached ")
+	})
 	play(t, "is constant otherwise", nil, func(t *testing.T, r *rig) {
 		r.see(contact)
 		receipt(r, transports.Accepted, nil)
