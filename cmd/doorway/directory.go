@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"doorway/gateway/people"
-	"doorway/xmpp"
-	"doorway/xmpp/c2s"
 	"doorway/xmpp/jid"
 )
 
@@ -33,23 +31,4 @@ func samePhoto(a, b *people.Photo) bool {
 		return a == b
 	}
 	return a.SHA1 == b.SHA1
-}
-
-// gather has what an edit of groups pushes to many clients written out together.
-func gather(r xmpp.SharedRoster) xmpp.SharedRoster {
-	if r == nil {
-		return nil
-	}
-	return gathered{r}
-}
-
-type gathered struct{ xmpp.SharedRoster }
-
-// Watch implements xmpp.SharedRoster.
-func (g gathered) Watch(f func(context.Context, xmpp.SharedChange)) {
-	g.SharedRoster.Watch(func(ctx context.Context, c xmpp.SharedChange) {
-		ctx, flush := c2s.Gather(ctx)
-		defer flush()
-		f(ctx, c)
-	})
 }

@@ -75,7 +75,7 @@ type house struct {
 func newModules(cfg *config.Config, g groups, h house) modules {
 	var m modules
 	limits := clientLimits().Effective()
-	m.roster = roster.New(gather(g.roster))
+	m.roster = roster.New(g.roster).Gather(c2s.Gather)
 	m.blocking = blocking.New(m.roster)
 	m.presence = presence.New(m.blocking.Subscriptions())
 	m.offline = offline.New(offline.Config{})

@@ -17,6 +17,7 @@ type Stream struct {
 	Gone     bool   // its client's link was lost, and may come back
 	Language string // xml:lang of the stream header
 	Quiet    bool   // keeps nothing, for benchmarks
+	Pacing   func() // called by Pace; nil does nothing
 	// OnSend is called for each stanza after it was kept.
 	OnSend func(*stanza.Stanza)
 	// OnClose is called when the router closes the stream.
@@ -36,6 +37,13 @@ var (
 
 // Absent implements xmpp.Absentee.
 func (s *Stream) Absent() bool { return s.Gone }
+
+// Pace implements xmpp.Paced.
+func (s *Stream) Pace() {
+	if s.Pacing != nil {
+		s.Pacing()
+	}
+}
 
 // Hold implements xmpp.Holder: it is counted.
 func (s *Stream) Hold() (release func(error)) {

@@ -31,6 +31,8 @@ type account struct {
 	raises   map[jid.JID]struct{} // items that clients have been told are raised by a group; nil for none
 	queue    []*entry
 	running  bool // somebody works on the queue
+	handed   bool // the queue waits for a teller
+	long     int  // entries of the queue that are long
 }
 
 func byContact(it *item, contact jid.JID) int {

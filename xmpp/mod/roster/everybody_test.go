@@ -109,7 +109,7 @@ func (r renamed) Items(user jid.JID, f func(jid.JID, *xmpp.SharedItem, *xmpp.Sha
 }
 
 // openEverybody is a server with the first of n people online, on quiet streams.
-func openEverybody(t testing.TB, n, online int) (*everybody, *routertest.House) {
+func openEverybody(t testing.TB, n, online int) (*everybody, *routertest.House, *roster.Module) {
 	e, accounts := newEverybody(n)
 	r := roster.New(e)
 	block := blocking.New(r)
@@ -117,12 +117,12 @@ func openEverybody(t testing.TB, n, online int) (*everybody, *routertest.House) 
 	for _, it := range e.items[:online] {
 		h.Bind(it.Contact.String()+"/desk", &routertest.Stream{Quiet: true}, getXML, "<presence/>")
 	}
-	return e, h
+	return e, h, r
 }
 
 // TestManyOnlineGetOneRosterAndOnePresenceEach is acceptance case 15.
 func TestManyOnlineGetOneRosterAndOnePresenceEach(t *testing.T) {
-	_, h := openEverybody(t, 200, 50)
+	_, h, _ := openEverybody(t, 200, 50)
 	reads := h.Store.Reads()
 	c := h.Login("p00199@"+routertest.Domain+"/desk", getXML, "<presence/>")
 	rosters, items, presences := 0, 0, 0
@@ -150,7 +150,7 @@ const crowdSize = 2000
 // BenchmarkShared has 2,000 people who all see each other and are online, on
 // streams that keep nothing: roster, blocking, presence and router.
 func BenchmarkShared(b *testing.B) {
-	e, h := openEverybody(b, crowdSize, crowdSize-1)
+	e, h, _ := openEverybody(b, crowdSize, crowdSize-1)
 	me := e.items[crowdSize-1].Contact.String() + "/desk"
 	login := func() *routertest.Client {
 		return h.Bind(me, &routertest.Stream{Quiet: true}, getXML, "<presence/>")

@@ -19,6 +19,7 @@ type entry struct {
 	next    *item // what the account holds since; nil: nothing more
 	changed bool  // something goes to disk
 	waited  bool  // the one who queued it waits for the disk and then drains
+	long    bool  // it waits for the client: for tellers only
 
 	ready     atomic.Bool // on disk, or refused
 	err       error       // why it was refused; set before ready
@@ -97,8 +98,11 @@ func (m *Module) commit(a *account, contact jid.JID, old, next *item, e *entry) 
 }
 
 // drain runs what is ready at the head of an account's queue, unless somebody
-// else does. It holds no lock while it tells.
-func (m *Module) drain(ctx context.Context, a *account) {
+// else does. It holds no lock while it tells. What is long it leaves, with all
+// that is behind it, to a teller.
+func (m *Module) drain(ctx context.Context, a *account) { m.work(ctx, a, false) }
+
+func (m *Module) work(ctx context.Context, a *account, teller bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.running {
@@ -107,6 +111,10 @@ func (m *Module) drain(ctx context.Context, a *account) {
 	a.running = true
 	for len(a.queue) > 0 && a.queue[0].ready.Load() {
 		e := a.queue[0]
+		if e.long && !teller {
+			m.handOver(a)
+			break
+		}
 		a.queue[0] = nil
 		if a.queue = a.queue[1:]; len(a.queue) == 0 {
 			a.queue = nil

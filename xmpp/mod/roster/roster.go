@@ -90,6 +90,8 @@ type Module struct {
 	requests xmpp.Table
 	pushes   atomic.Uint64 // ids of pushes
 	bg       counter
+	backlog  backlog
+	gather   func(context.Context) (context.Context, func())
 
 	mu       sync.Mutex // guards accounts and sweepAt; taken after account.mu, never before
 	accounts map[jid.JID]*account
@@ -106,8 +108,18 @@ func New(shared xmpp.SharedRoster) *Module {
 	if shared == nil {
 		shared = nobody{}
 	}
-	return &Module{shared: shared, accounts: make(map[jid.JID]*account), sweepAt: idleAccounts}
+	return &Module{shared: shared, gather: scatter, backlog: backlog{slots: make(chan struct{}, atWork)}, accounts: make(map[jid.JID]*account), sweepAt: idleAccounts}
 }
+
+// Gather has what a change of groups pushes to many clients written out
+// together: what is sent under the context that f makes, when its function is
+// called. Before Load only.
+func (m *Module) Gather(f func(context.Context) (context.Context, func())) *Module {
+	m.gather = f
+	return m
+}
+
+func scatter(ctx context.Context) (context.Context, func()) { return ctx, func() {} }
 
 // Info describes the module.
 func (m *Module) Info() xmpp.Info {
@@ -182,8 +194,13 @@ func (a *account) pushOf(contact jid.JID, old, next *item) string {
 // pushXML is the push of a contact that looks like that, "" for one that is
 // gone. Needs a.mu.
 func (a *account) pushXML(contact jid.JID, item string) string {
+	return pushXML(a.version(), contact, item)
+}
+
+// pushXML is the push of a contact, with the version that clients have after it.
+func pushXML(version string, contact jid.JID, item string) string {
 	if item == "" {
 		item = removedXML(contact)
 	}
-	return queryXML(a.version(), item)
+	return queryXML(version, item)
 }

@@ -2,6 +2,7 @@ package roster
 
 import (
 	"context"
+	"sync"
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
@@ -25,8 +26,16 @@ type news struct {
 // round is one change of groups on its way to those who are online.
 type round struct {
 	m      *Module
-	ctx    context.Context
 	change xmpp.SharedChange
+	pushes int // told so far by the goroutine that made the change
+	long   int // users who are told by tellers; guarded by backlog.mu
+
+	// What the goroutine that made the change tells is written out in portions.
+	ctx      context.Context
+	flush    func()
+	gathered int
+
+	mu sync.Mutex // guards what follows
 	// interim are pushes that are not a user's last of this change, which all
 	// users share who see the contact alike.
 	interim map[*xmpp.SharedItem]*stanza.Stanza
@@ -40,16 +49,25 @@ const interimVersion = "-"
 
 // changed tells those who are online of a change of groups: roster pushes, and
 // presence of contacts that came and went. It runs in the goroutine of whoever made
-// the change, and what it tells takes its turn with the user's own changes.
+// the change, and what it tells takes its turn with the user's own changes. Where
+// it is much, it only takes its turn here, and tellers tell it.
 func (m *Module) changed(ctx context.Context, c xmpp.SharedChange) {
-	r := &round{m: m, ctx: ctx, change: c,
+	m.backlog.wait()
+	r := &round{m: m, change: c,
 		interim: make(map[*xmpp.SharedItem]*stanza.Stanza), removed: make(map[jid.JID]*stanza.Stanza)}
+	r.ctx, r.flush = m.gather(ctx)
 	var users []jid.JID
 	c.Users(func(user jid.JID) { users = append(users, user) })
 	for _, user := range users {
 		r.user(user)
+		if r.gathered >= portion {
+			r.flush()
+			r.ctx, r.flush = m.gather(ctx)
+			r.gathered = 0
+		}
 	}
 	r.raises()
+	r.flush()
 }
 
 // user tells one user whose items differ.
@@ -64,10 +82,7 @@ func (r *round) user(user jid.JID) {
 		}
 		return
 	}
-	var diffs []diff
-	r.change.Items(user, func(contact jid.JID, before, after *xmpp.SharedItem) {
-		diffs = append(diffs, diff{contact, before, after})
-	})
+	diffs := r.diffs(user)
 	a, err := m.acquire(user)
 	if err != nil {
 		m.log.Error("change of groups not told", "user", user.String(), "err", err)
@@ -81,22 +96,44 @@ func (r *round) user(user jid.JID) {
 			a.raise(it)
 		}
 	}
-	list := make([]news, 0, len(diffs))
-	for i, d := range diffs {
-		if n, ok := r.news(a, d, i == len(diffs)-1); ok {
-			list = append(list, n)
-		}
-	}
-	if len(list) > 0 {
+	if len(diffs) > fewPushes || r.pushes+len(diffs) > roundPushes {
+		r.later(a)
+	} else if list := r.news(a, diffs, a.items, a.version()); len(list) > 0 {
+		r.pushes += len(list)
+		r.gathered += len(list)
 		m.tell(a, func(ctx context.Context) { m.report(ctx, a.owner, list) })
 	}
 	a.mu.Unlock()
 	m.drain(r.ctx, a)
 }
 
-// news is what a diff means; last says that no other of this user follows. Needs a.mu.
-func (r *round) news(a *account, d diff, last bool) (n news, ok bool) {
-	it := find(a.items, d.contact)
+// diffs are what the change touches of a user's contacts.
+func (r *round) diffs(user jid.JID) []diff {
+	var diffs []diff
+	r.change.Items(user, func(contact jid.JID, before, after *xmpp.SharedItem) {
+		diffs = append(diffs, diff{contact, before, after})
+	})
+	return diffs
+}
+
+// news is what differences mean for a user's clients, who had these items when
+// the change took its turn; version is the one that they have after it.
+func (r *round) news(a *account, diffs []diff, items []*item, version string) []news {
+	list := make([]news, 0, len(diffs))
+	for i, d := range diffs {
+		ver := interimVersion
+		if i == len(diffs)-1 {
+			ver = version
+		}
+		if n, ok := r.one(a, d, find(items, d.contact), ver); ok {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// one is what one difference means.
+func (r *round) one(a *account, d diff, it *item, ver string) (n news, ok bool) {
 	n = news{contact: d.contact, lost: d.before != nil && d.after == nil, gained: d.before == nil && d.after != nil}
 	if it != nil && it.state.hasTo() {
 		n.lost, n.gained = false, false // seen all the time
@@ -104,46 +141,36 @@ func (r *round) news(a *account, d diff, last bool) (n news, ok bool) {
 	switch {
 	case it.plain() && d.before == d.after:
 		return n, false
-	case it.plain() && !last:
+	case it.plain() && ver == interimVersion:
 		n.push = r.shared(d)
 		return n, true
 	case it.plain():
-		n.push = pushed(a.pushXML(d.contact, a.shown(nil, d.after)))
+		n.push = pushed(pushXML(ver, d.contact, a.shown(nil, d.after)))
 		return n, true
 	}
 	// Whether the contact saw the user before is not known here; so what comes or
 	// goes is told in any case.
 	if was, is := a.shown(it, d.before), a.shown(it, d.after); was != is || d.before == nil || d.after == nil {
-		if last {
-			n.push = pushed(a.pushXML(d.contact, is))
-		} else {
-			n.push = pushed(interimXML(d.contact, is))
-		}
+		n.push = pushed(pushXML(ver, d.contact, is))
 	}
 	return n, n.push != nil || n.lost || n.gained
 }
 
-// interimXML is a push that others of the same change follow.
-func interimXML(contact jid.JID, item string) string {
-	if item == "" {
-		item = removedXML(contact)
-	}
-	return queryXML(interimVersion, item)
-}
-
 // shared is an interim push of a contact to which the user added nothing.
 func (r *round) shared(d diff) *stanza.Stanza {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if d.after == nil {
 		p := r.removed[d.contact]
 		if p == nil {
-			p = pushed(interimXML(d.contact, ""))
+			p = pushed(pushXML(interimVersion, d.contact, ""))
 			r.removed[d.contact] = p
 		}
 		return p
 	}
 	p := r.interim[d.after]
 	if p == nil {
-		p = pushed(interimXML(d.contact, d.after.XML))
+		p = pushed(pushXML(interimVersion, d.contact, d.after.XML))
 		r.interim[d.after] = p
 	}
 	return p
