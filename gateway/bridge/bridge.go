@@ -167,8 +167,10 @@ func (b *Bridge) Run(ctx context.Context) error {
 	b.mu.Lock()
 	b.ended = false
 	b.mu.Unlock()
-	var wg sync.WaitGroup
-	wg.Go(func() { b.deliver(ctx) }) // both are waited for below
+	ctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup // all are waited for below, also should serve panic
+	defer func() { stop(); wg.Wait() }()
+	wg.Go(func() { b.deliver(ctx) })
 	wg.Go(func() { b.answer(ctx) })
 	wg.Go(func() { b.announcer(ctx) })
 	b.prune()
