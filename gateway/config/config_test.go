@@ -55,6 +55,8 @@ func TestFaults(t *testing.T) {
 		{"unknown table", minimal + "[sns]\ncountry = \"49\"\n", "f.toml:3: unknown key \"sns\"; did you mean \"sms\"?"},
 		{"unknown top key", "domian = \"x\"\n" + minimal, "f.toml:1: unknown key \"domian\"; did you mean \"domain\"?"},
 		{"second modem's key", minimal + "[[modem]]\ndevice=\"auto\"\n[[modem]]\ndevice=\"/dev/ttyUSB0\"\nbuad = 9600\n", "f.toml:7: unknown key \"modem.buad\"; did you mean \"baud\"?"},
+		{"spool in the data folder", minimal + "[spool]\ndir = \"/var/lib/doorway/\"\n", "f.toml:4: dir is the data folder itself"},
+		{"spool days", minimal + "[spool]\nkeep_days = -1\n", "f.toml:4: keep_days -1 is out of range"},
 		{"admin", minimal + "admins = [\"alice\"]\n", "f.toml:3: \"alice\" is not an account"},
 		{"address", minimal + "[xmpp]\nlisten = [\"5222\"]\n", "f.toml:4: \"5222\" is not an address: write host:port"},
 		{"port", minimal + "[xmpp]\nlisten = [\"0.0.0.0:99999\"]\n", "f.toml:4: \"0.0.0.0:99999\" has no valid port"},

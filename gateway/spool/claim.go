@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -77,8 +78,17 @@ func newKey() (string, error) {
 	return hex.EncodeToString(raw), nil
 }
 
-// load reads the rows, and finds what is in checked without one.
+// load reads the rows, finds what is in checked without one, and removes what was being written when the program ended.
 func (s *Spool) load() error {
+	for _, folder := range []string{sent, failed, incoming} {
+		cut, err := filepath.Glob(s.path(folder, unfinished+"*"))
+		for _, file := range cut {
+			err = errors.Join(err, os.Remove(file))
+		}
+		if err != nil {
+			return err
+		}
+	}
 	gone, claims := map[string]any{}, map[string]*claim{}
 	err := s.o.Table.Range("out/", "out0", false, func(key string, raw []byte) bool {
 		c := &claim{name: strings.TrimPrefix(key, "out/"), dirty: true}

@@ -281,9 +281,12 @@ func (s *Spool) free(folder, name string, used func(string) bool) string {
 	}
 }
 
+// unfinished begins the names of files that are being written.
+const unfinished = ".doorway-"
+
 // write makes a file, as a whole or not at all, and returns when it is on disk.
 func (s *Spool) write(folder, name string, data []byte) error {
-	tmp := s.path(folder, ".doorway-"+name)
+	tmp := s.path(folder, unfinished+name)
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

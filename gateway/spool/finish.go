@@ -345,11 +345,14 @@ func (s *Spool) prune(now time.Time) error {
 		if json.Unmarshal(raw, &m) != nil || now.Sub(m.At) > keepRows {
 			gone[key] = nil
 		}
-		return len(gone) < 150
+		return len(gone) < atOnce
 	}
 	err := errors.Join(s.o.Table.Range("in/", "in0", false, old), s.o.Table.Range("rep/", "rep0", false, old))
 	if err == nil && len(gone) > 0 {
 		err = s.o.Table.Write(gone)
+	}
+	if len(gone) >= atOnce {
+		s.pruned = time.Time{} // there may be more
 	}
 	if s.o.Keep <= 0 {
 		return err
