@@ -73,7 +73,7 @@ func runDemo(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return fmt.Errorf("find the demo's folder: %w", err)
 	}
-	if err := os.MkdirAll(abs, 0o700); err != nil {
+	if err := demoFolder(abs); err != nil {
 		return fmt.Errorf("make the demo's folder: %w", err)
 	}
 	cfg, err := demoConfig(abs, *address, *ephemeral)
@@ -146,6 +146,19 @@ func waitForModem(ctx context.Context, s *server) {
 		case <-tick.C:
 		}
 	}
+}
+
+// demoFolder makes the demo's folder, or closes an empty one to others: the
+// store takes no open folder that holds something, and the configuration comes
+// into it first.
+func demoFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
 }
 
 // demoConfig writes the demo's doorway.toml and reads it as `doorway run` would.

@@ -243,6 +243,26 @@ func TestNoModem(t *testing.T) {
 	}
 }
 
+// TestDemoTakesEmptyFolder that others can read, as mkdir makes it; one that
+// holds something is left as it is.
+func TestDemoTakesEmptyFolder(t *testing.T) {
+	dir := t.TempDir()
+	for _, want := range []os.FileMode{0o700, 0o755} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := demoFolder(dir); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%v %v, want %v", st.Mode(), err, want)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "else"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestDemoJSON holds the line against the outside contract.
 func TestDemoJSON(t *testing.T) {
 	d := startDemo(t)
