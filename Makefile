@@ -12,7 +12,7 @@ run: build ## build and run the demo: a server on loopback, three people, an emu
 	@./bin/doorway demo
 
 build: ## make bin/doorway, one static binary
-	@$(GO) run ./cmd/house build -version $(VERSION)
+	@env -u GOOS -u GOARCH -u GOARM $(GO) run ./cmd/house build -version $(VERSION) -GOOS "$(GOOS)" -GOARCH "$(GOARCH)" -GOARM "$(GOARM)"
 
 test: ## install the peers the tests need (Debian packages) and run every test
 	@$(GO) run ./cmd/house peers

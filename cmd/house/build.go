@@ -27,16 +27,28 @@ func shipped(file, version string) []string {
 	return append(args, "-ldflags", "-s -w -X main.version="+version, "-o", file, "doorway/cmd/doorway")
 }
 
-// build makes the program for this machine, or for GOOS and GOARCH.
+// build makes the program for this machine or another. The target is no
+// environment variable, which would have this tool built for it too.
 func build(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("build", flag.ContinueOnError)
 	file := set.String("o", "bin/doorway", "where the program goes")
 	version := set.String("version", "unknown", "what it says of itself")
+	target := []*string{
+		set.String("GOOS", "", "system to build for"),
+		set.String("GOARCH", "", "processor to build for"),
+		set.String("GOARM", "", "its version, for arm"),
+	}
 	if err := set.Parse(args); err != nil {
 		return err
 	}
 	if set.NArg() > 0 {
-		return errors.New("usage: house build [-o FILE] [-version V]")
+		return errors.New("usage: house build [-o FILE] [-version V] [-GOOS OS] [-GOARCH ARCH] [-GOARM N]")
 	}
-	return loud(ctx, []string{"CGO_ENABLED=0"}, "go", shipped(*file, *version)...)
+	env := []string{"CGO_ENABLED=0"}
+	for i, name := range []string{"GOOS", "GOARCH", "GOARM"} {
+		if *target[i] != "" {
+			env = append(env, name+"="+*target[i])
+		}
+	}
+	return loud(ctx, env, "go", shipped(*file, *version)...)
 }
