@@ -138,6 +138,9 @@ func (s *Spool) own(c *claim) {
 
 // advance puts into the queue what was taken, and asks what became of the rest.
 func (s *Spool) advance(ctx context.Context) error {
+	if err := s.settleMoves(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	changed := s.changed
 	s.changed = map[uint64]bool{}

@@ -138,6 +138,7 @@ func (s *Spool) take() error {
 		return err
 	}
 	back := map[string]any{}
+	s.moved = true
 	var errs []error
 	for from, c := range moves {
 		if err := os.Rename(s.path(outgoing, from), s.path(checked, c.name)); err != nil {
@@ -153,7 +154,20 @@ func (s *Spool) take() error {
 	if len(back) > 0 {
 		errs = append(errs, s.o.Table.Write(back))
 	}
-	return errors.Join(append(errs, s.sync(checked), s.sync(outgoing))...)
+	return errors.Join(errs...)
+}
+
+// settleMoves returns when the moves from outgoing to checked are on disk. Before that nothing of those files may get into
+// the queue: after a power cut they might be in outgoing again.
+func (s *Spool) settleMoves() error {
+	if !s.moved {
+		return nil
+	}
+	if err := errors.Join(s.sync(checked), s.sync(outgoing)); err != nil {
+		return err
+	}
+	s.moved = false
+	return nil
 }
 
 // stable lists the files of outgoing that do not change, the oldest first. Links are moved to failed.
@@ -229,6 +243,8 @@ func (s *Spool) unfit(k candidate) (why string, never bool) {
 	b, now, err := s.read(outgoing, k.name)
 	var f *fault
 	switch {
+	case errors.Is(err, fs.ErrNotExist): // its sender took it back
+		return inWork, false
 	case errors.Is(err, errLarge):
 		return fmt.Sprintf("The file is larger than %d KB.", mostBytes>>10), true
 	case err != nil:

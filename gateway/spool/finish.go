@@ -71,6 +71,10 @@ func (s *Spool) finish() error {
 	if len(gone) == 0 {
 		return errors.Join(errs...)
 	}
+	// A file that a power cut brought back to checked must find its row.
+	if err := s.sync(checked); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
 	if err := s.o.Table.Write(gone); err != nil {
 		return errors.Join(append(errs, err)...)
 	}

@@ -23,7 +23,7 @@ func TestKill(t *testing.T) {
 		workUntilKilled(d)
 		return
 	}
-	rounds := 10
+	rounds := 6
 	if testing.Short() {
 		rounds = 3
 	}

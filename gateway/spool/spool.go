@@ -48,6 +48,7 @@ const (
 
 const (
 	lookEvery  = time.Second
+	troubled   = 10 * time.Second // until the next look when something did not work: each may write to the disk
 	pruneEvery = time.Hour
 	patience   = time.Minute         // for files that are empty, have no text yet or cannot be read yet
 	keepRows   = 30 * 24 * time.Hour // of files that were written into incoming
@@ -97,6 +98,7 @@ type Spool struct {
 	claims map[string]*claim // files in checked
 	owners map[uint64]string // the claim that a text belongs to
 	told   map[string]bool   // what was logged once
+	moved  bool              // files were moved to checked, which may not be on disk yet
 	pruned time.Time
 
 	mu      sync.Mutex // guards what follows
@@ -116,15 +118,13 @@ func New(o Options) *Spool {
 		o.Modems = func() []modem.Status { return nil }
 	}
 	return &Spool{o: o, looks: map[string]look{}, claims: map[string]*claim{}, owners: map[uint64]string{}, told: map[string]bool{},
-		changed: map[uint64]bool{}, arrived: true}
+		changed: map[uint64]bool{}, moved: true, arrived: true}
 }
 
 func (s *Spool) path(folder, name string) string { return filepath.Join(s.o.Dir, folder, name) }
 
 // Run works until ctx ends.
 func (s *Spool) Run(ctx context.Context) error {
-	t := time.NewTicker(lookEvery)
-	defer t.Stop()
 	ready := false
 	for {
 		err := s.prepare()
@@ -136,9 +136,15 @@ func (s *Spool) Run(ctx context.Context) error {
 			err = s.round(ctx)
 		}
 		s.warn(ctx, err)
+		pause := lookEvery
+		if err != nil {
+			pause = troubled
+		}
+		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
+			t.Stop()
 			return nil
 		}
 	}
@@ -155,7 +161,7 @@ func (s *Spool) warn(ctx context.Context, err error) {
 		}
 		return
 	}
-	text := fmt.Sprintf("The drop folders in %s do not work: %v. They must exist on one file system, with room, and belong to the user that doorway runs as; see \"Drop folders\" in the SMS documentation.", s.o.Dir, err)
+	text := fmt.Sprintf("The drop folders in %s do not work: %v. They must exist on one file system, with room, belong to the user that doorway runs as, and be writable for its service (ReadWritePaths); see \"Drop folders\" in the SMS documentation.", s.o.Dir, err)
 	if s.o.Health.Set("drop folders", health.Warning, text) {
 		s.o.Log.Warn("drop folders do not work", "comp", "spool", "err", err)
 	}
