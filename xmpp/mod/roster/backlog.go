@@ -94,8 +94,9 @@ func (b *backlog) end(r *round) {
 }
 
 // later queues a round's news of a user, to be worked out when it is their turn
-// from what is so now. Needs a.mu; drain must follow.
-func (r *round) later(a *account) {
+// from what is so now; false when it does not, as the clients are too far behind.
+// Needs a.mu; drain must follow.
+func (r *round) later(a *account) bool {
 	m := r.m
 	if a.long >= maxLong {
 		for _, s := range m.host.Sessions(a.owner) {
@@ -103,7 +104,7 @@ func (r *round) later(a *account) {
 				s.Close(errBehind)
 			}
 		}
-		return
+		return false
 	}
 	items, version := a.items, a.version()
 	m.hold(a)
@@ -121,6 +122,7 @@ func (r *round) later(a *account) {
 	}
 	e.ready.Store(true)
 	a.queue = append(a.queue, e)
+	return true
 }
 
 // tell tells a user in portions, as fast as the clients take them.
@@ -130,7 +132,7 @@ func (r *round) tell(a *account, items []*item, version string) {
 		return // they load the whole roster when they come
 	}
 	m.backlog.slots <- struct{}{}
-	list := r.news(a, r.diffs(a.owner), items, version)
+	list := r.news(a, r.diffs(nil, a.owner), items, version)
 	<-m.backlog.slots
 	for len(list) > 0 {
 		n := min(portion, len(list))

@@ -27,8 +27,10 @@ type news struct {
 type round struct {
 	m      *Module
 	change xmpp.SharedChange
-	pushes int // told so far by the goroutine that made the change
-	long   int // users who are told by tellers; guarded by backlog.mu
+	pushes int        // told so far by the goroutine that made the change
+	buf    []diff     // its own, used again for each user
+	late   []*account // for tellers, who begin when all have taken their turn
+	long   int        // users whom tellers have not told yet; guarded by backlog.mu
 
 	// What the goroutine that made the change tells is written out in portions.
 	ctx      context.Context
@@ -68,6 +70,10 @@ func (m *Module) changed(ctx context.Context, c xmpp.SharedChange) {
 	}
 	r.raises()
 	r.flush()
+	for _, a := range r.late {
+		m.drain(ctx, a)
+		m.release(a)
+	}
 }
 
 // user tells one user whose items differ.
@@ -82,7 +88,8 @@ func (r *round) user(user jid.JID) {
 		}
 		return
 	}
-	diffs := r.diffs(user)
+	r.buf = r.diffs(r.buf[:0], user)
+	diffs := r.buf
 	a, err := m.acquire(user)
 	if err != nil {
 		m.log.Error("change of groups not told", "user", user.String(), "err", err)
@@ -91,14 +98,22 @@ func (r *round) user(user jid.JID) {
 	defer m.release(a)
 	a.mu.Lock()
 	a.told = m.shared.Version(user)
-	for _, d := range diffs {
-		if it := find(a.items, d.contact); it != nil {
-			a.raise(it)
+	if len(a.items) > 0 {
+		for _, d := range diffs {
+			if it := find(a.items, d.contact); it != nil {
+				a.raise(it)
+			}
 		}
 	}
 	if len(diffs) > fewPushes || r.pushes+len(diffs) > roundPushes {
-		r.later(a)
-	} else if list := r.news(a, diffs, a.items, a.version()); len(list) > 0 {
+		if r.later(a) {
+			m.hold(a)
+			r.late = append(r.late, a)
+		}
+		a.mu.Unlock()
+		return
+	}
+	if list := r.news(a, diffs, a.items, a.version()); len(list) > 0 {
 		r.pushes += len(list)
 		r.gathered += len(list)
 		m.tell(a, func(ctx context.Context) { m.report(ctx, a.owner, list) })
@@ -107,9 +122,8 @@ func (r *round) user(user jid.JID) {
 	m.drain(r.ctx, a)
 }
 
-// diffs are what the change touches of a user's contacts.
-func (r *round) diffs(user jid.JID) []diff {
-	var diffs []diff
+// diffs appends what the change touches of a user's contacts.
+func (r *round) diffs(diffs []diff, user jid.JID) []diff {
 	r.change.Items(user, func(contact jid.JID, before, after *xmpp.SharedItem) {
 		diffs = append(diffs, diff{contact, before, after})
 	})
