@@ -25,7 +25,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	file := filepath.Join(dir, "doorway")
-	cmd := exec.Command("go", "run", "doorway/cmd/house", "build", "-o", file, "-version", "test")
+	cmd := exec.Command("make", "-s", "-C", filepath.Join("..", ".."), "build", "OUT="+file, "VERSION=test")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build doorway: %w\n%s", err, out)
 	}
@@ -35,6 +35,13 @@ var build = sync.OnceValues(func() (string, error) {
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(profiledEnv); dir != "" {
 		profiled(dir)
+	}
+	if n := os.Getenv(floorEnv); n != "" {
+		if err := floor(n); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	code := m.Run()
 	if file, err := build(); err == nil {
