@@ -25,7 +25,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	file := filepath.Join(dir, "doorway")
-	cmd := exec.Command("go", "run", "doorway/cmd/house", "build", "-o", file, "-version", "test")
+	cmd := exec.Command("make", "-s", "-C", filepath.Join("..", ".."), "build", "OUT="+file, "VERSION=test")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build doorway: %w\n%s", err, out)
 	}

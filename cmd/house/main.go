@@ -23,11 +23,9 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: house build|peers|test|format|fuzz|sizes|readme")
+		return fmt.Errorf("usage: house peers|test|format|fuzz|sizes|readme")
 	}
 	switch args[0] {
-	case "build":
-		return build(ctx, args[1:])
 	case "peers":
 		return peers(ctx)
 	case "test":

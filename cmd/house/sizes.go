@@ -25,8 +25,8 @@ func sizes(ctx context.Context) error {
 			name += "v" + t.arm
 		}
 		file := filepath.Join(dir, "doorway")
-		env := []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + t.arch, "GOARM=" + t.arm}
-		if err := loud(ctx, env, "go", shipped(file, "unknown")...); err != nil {
+		env := []string{"GOOS=linux", "GOARCH=" + t.arch, "GOARM=" + t.arm}
+		if err := loud(ctx, env, "make", "-s", "build", "OUT="+file); err != nil {
 			return err
 		}
 		st, err := os.Stat(file)
