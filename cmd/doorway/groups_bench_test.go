@@ -150,15 +150,13 @@ func (c *everyone) login(user string) *xmpptest.Client {
 	return x
 }
 
-// quiet waits until the clients have read all that comes.
+// quiet waits until the clients have read all that comes: nothing for three seconds.
 func (c *everyone) quiet() {
-	for last := int64(-1); ; {
-		now := c.read.Load()
-		if now == last {
-			return
-		}
-		last = now
+	for last, same := int64(-1), 0; same < 3; same++ {
 		wait(c.b, time.Second)
+		if now := c.read.Load(); now != last {
+			last, same = now, 0
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
@@ -19,13 +20,13 @@ type group struct {
 	members, visible []string
 }
 
-// groups is an emulated directory of groups. Nobody else uses it while it is edited.
+// groups is an emulated directory of groups. One goroutine edits it.
 type groups struct {
 	people []string // local accounts
 	names  map[string]string
 	list   map[string]*group
 	watch  []func(context.Context, xmpp.SharedChange)
-	items  table
+	items  atomic.Pointer[table]
 	known  map[string]*xmpp.SharedItem // by what they say, so that equal ones are one
 }
 
@@ -38,7 +39,8 @@ var _ xmpp.SharedRoster = (*groups)(nil)
 func newGroups() *groups {
 	g := &groups{people: []string{"alice", "bob", "carol", "dave"}, names: map[string]string{}, list: map[string]*group{},
 		known: map[string]*xmpp.SharedItem{}}
-	g.items = g.compute()
+	t := g.compute()
+	g.items.Store(&t)
 	return g
 }
 
@@ -55,8 +57,8 @@ func (g *groups) add(id, label, members, visible string) *groups {
 // edit makes one change and tells the watchers.
 func (g *groups) edit(f func()) {
 	f()
-	c := change{g.items, g.compute()}
-	g.items = c.after
+	c := change{*g.items.Load(), g.compute()}
+	g.items.Store(&c.after)
 	for _, w := range g.watch {
 		w(context.Background(), c)
 	}
@@ -139,7 +141,7 @@ func sorted(m map[jid.JID]*xmpp.SharedItem) []*xmpp.SharedItem {
 
 func (g *groups) Version(user jid.JID) string {
 	var all strings.Builder
-	for _, it := range sorted(g.items[user]) {
+	for _, it := range sorted((*g.items.Load())[user]) {
 		all.WriteString(it.XML)
 	}
 	if all.Len() == 0 {
@@ -149,14 +151,16 @@ func (g *groups) Version(user jid.JID) string {
 }
 
 func (g *groups) Items(user jid.JID, f func(*xmpp.SharedItem) bool) {
-	for _, it := range sorted(g.items[user]) {
+	for _, it := range sorted((*g.items.Load())[user]) {
 		if !f(it) {
 			return
 		}
 	}
 }
 
-func (g *groups) Item(user, contact jid.JID) *xmpp.SharedItem { return g.items[user][contact] }
+func (g *groups) Item(user, contact jid.JID) *xmpp.SharedItem {
+	return (*g.items.Load())[user][contact]
+}
 
 func (g *groups) Sees(viewer, owner jid.JID) bool { return len(g.labels(viewer, owner)) > 0 }
 
