@@ -16,7 +16,8 @@ import (
 )
 
 // under makes reads of conn end with ctx. The caller defers the result, which
-// waits for a function that has already begun: it would end the next read.
+// waits for a function that has already begun, since it would end the next
+// read, and leaves no deadline behind.
 func under(ctx context.Context, conn net.Conn) (stop func()) {
 	deadline, _ := ctx.Deadline()
 	conn.SetReadDeadline(deadline) // ignored: the read will say so
@@ -29,6 +30,7 @@ func under(ctx context.Context, conn net.Conn) (stop func()) {
 		if !after() {
 			<-done
 		}
+		conn.SetReadDeadline(time.Time{})
 	}
 }
 
