@@ -39,6 +39,9 @@ type Session struct {
 	nextRef uint16
 	refs    int // references left of the block that the table knows as used
 
+	tellMu sync.Mutex             // guards told, and keeps what is told in order
+	told   transports.StatusEvent // the last one offered
+
 	mu     sync.Mutex // guards what follows
 	ran    bool
 	active map[uint64]string   // jobs that a worker holds, with their numbers

@@ -21,16 +21,12 @@ const (
 func (s *Session) follow(ctx context.Context) {
 	t := time.NewTicker(followEvery)
 	defer t.Stop()
-	last := s.status(s.env.Now())
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-		}
-		if e := s.status(s.env.Now()); e != last {
-			last = e
-			s.offers.put(&offer{event: e})
+			s.tell(false)
 		}
 	}
 }
@@ -46,8 +42,16 @@ func (u *unit) signal(dbm int) int {
 }
 
 // tellStatus offers the gateway's presence.
-func (s *Session) tellStatus() {
-	s.offers.put(&offer{event: s.status(s.env.Now())})
+func (s *Session) tellStatus() { s.tell(true) }
+
+// tell offers the gateway's presence when it is not what was told last, or anyway.
+func (s *Session) tell(anyway bool) {
+	s.tellMu.Lock()
+	defer s.tellMu.Unlock()
+	if e := s.status(s.env.Now()); anyway || e != s.told {
+		s.told = e
+		s.offers.put(&offer{event: e})
+	}
 }
 
 // status is the gateway's presence: available while a modem can send, do not disturb while those that could only rest or have

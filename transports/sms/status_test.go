@@ -15,6 +15,7 @@ func TestGatewayPresenceFollowsTheSignal(t *testing.T) {
 		p := newPeer("gsm0")
 		h := start(t, p)
 		defer h.stop()
+		pass(3 * followEvery) // what was told while it started is put right
 		for _, c := range []struct {
 			dbm  int
 			want string
