@@ -262,6 +262,8 @@ type Outbox interface {
 	// Put stores a job and returns its id after fsync. The same non-empty Key
 	// within 48 h returns the first id and stores nothing.
 	Put(ctx context.Context, j Job) (uint64, error)
+	// Find returns the id that Put would return for a Key that it knows; false when it would store the job.
+	Find(key string) (id uint64, ok bool, err error)
 	// Serve leases due jobs that l takes, by priority, then due time, then id, one at a time, and calls f; it returns
 	// when ctx ends and f has returned. Several workers may Serve. Jobs of one Dest are never leased at the same time.
 	// f decides by Item.Save; a job whose f returns without a final or waiting state is leased again

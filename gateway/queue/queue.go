@@ -120,13 +120,8 @@ func (q *Queue) Put(ctx context.Context, j transports.Job) (uint64, error) {
 			return 0, err
 		}
 		defer q.releaseKey(j.Key)
-		var row keyRow
-		found, err := q.keys.Get(q.prefix()+j.Key, &row)
-		if err != nil {
-			return 0, fmt.Errorf("put job: %w", err)
-		}
-		if found && q.now().Sub(time.Unix(0, row.At)) < keyAge {
-			return row.ID, nil
+		if id, found, err := q.Find(j.Key); found || err != nil {
+			return id, err
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -158,6 +153,22 @@ func (q *Queue) Put(ctx context.Context, j transports.Job) (uint64, error) {
 	q.replaced("", r)
 	q.letGo(id, r, nil)
 	return id, nil
+}
+
+// Find returns the id of the job that was put with a key within 48 hours.
+func (q *Queue) Find(key string) (id uint64, ok bool, err error) {
+	if key == "" {
+		return 0, false, nil
+	}
+	var row keyRow
+	found, err := q.keys.Get(q.prefix()+key, &row)
+	if err != nil {
+		return 0, false, fmt.Errorf("find job by key: %w", err)
+	}
+	if !found || q.now().Sub(time.Unix(0, row.At)) >= keyAge {
+		return 0, false, nil
+	}
+	return row.ID, true, nil
 }
 
 // claimKey waits until nobody else puts or purges the key.

@@ -116,6 +116,15 @@ func TestKeyDedupes(t *testing.T) {
 			go func() { ids <- r.put(transports.Job{Key: "k", Dest: "a"}) }() // waited for by the channel
 		}
 		first := <-ids
+		find := func(key string, want uint64) {
+			t.Helper()
+			if id, ok, err := r.q.Find(key); err != nil || ok != (want != 0) || id != want {
+				t.Errorf("key %q: %d %v %v, want %d", key, id, ok, err, want)
+			}
+		}
+		find("k", first)
+		find("", 0)
+		find("other", 0)
 		for range 19 {
 			if id := <-ids; id != first {
 				t.Errorf("ids %d and %d for one key", first, id)
@@ -130,10 +139,12 @@ func TestKeyDedupes(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(47 * time.Hour) // the bubble's clock
+		find("k", first)
 		if id := r.put(transports.Job{Key: "k", Dest: "a"}); id != first {
 			t.Error("the key was forgotten before 48 hours")
 		}
 		time.Sleep(2 * time.Hour)
+		find("k", 0)
 		if id := r.put(transports.Job{Key: "k", Dest: "a"}); id == first {
 			t.Error("the key was kept over 48 hours")
 		}

@@ -151,6 +151,17 @@ func (o *memOutbox) Put(ctx context.Context, j transports.Job) (uint64, error) {
 	return j.ID, nil
 }
 
+func (o *memOutbox) Find(key string) (uint64, bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, old := range o.jobs {
+		if key != "" && old.Key == key {
+			return old.ID, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
 // due picks a job to lease; without one, how long to wait.
 func (o *memOutbox) due(now time.Time, l transports.Lease) (id uint64, wait time.Duration) {
 	wait = time.Hour
