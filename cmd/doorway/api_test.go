@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -63,6 +64,10 @@ func TestAPI(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &sent); code != 202 || err != nil || len(sent.Messages) != 3 || sent.Messages[2].Status != "refused" || !strings.Contains(body, "+4915550177") {
 		t.Error(code, body, err)
 	}
+	early, code := s.run(t, "", "sms", "send", demoBusy, "before STOP", "--key", "early", "--json")
+	if code != 0 {
+		t.Fatal(early)
+	}
 	if err := s.client.Send(t.Context(), demoBusy, "STOP"); err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +77,12 @@ func TestAPI(t *testing.T) {
 	})
 	if code, body := ask("POST", "/api/v1/sms", `{"to":["`+demoBusy+`"],"text":"x"}`); code != 422 || !strings.Contains(body, "opted-out") {
 		t.Error(code, body)
+	}
+	// The same request again is the text that was taken.
+	again, code := s.run(t, "", "sms", "send", demoBusy, "before STOP", "--key", "early", "--json")
+	var one, two control.SMSSent
+	if err := errors.Join(json.Unmarshal([]byte(early), &one), json.Unmarshal([]byte(again), &two)); code != 0 || err != nil || one.ID == 0 || one.ID != two.ID {
+		t.Error(code, early, again, err)
 	}
 	out, code = s.run(t, "", "sms", "optout", "--json")
 	var optouts []sms.OptOut

@@ -134,6 +134,39 @@ func TestCutOffAndRepeated(t *testing.T) {
 	}
 }
 
+// A request that was cut off is not refused when it is repeated, though the texts of the day are used up by now and one of its
+// numbers has opted out.
+func TestCutOffAndRepeatedAtTheCap(t *testing.T) {
+	b := newBox(t)
+	defer b.stop()
+	secret := b.key("a", token.SMSSend)
+	body := `{"to":["+4915550101","+4915550102"],"text":"hi","priority":"alarm"}`
+	first := b.ask("POST", "/api/v1/sms", secret, body, "Idempotency-Key", "k")
+	if first.code != 202 {
+		t.Fatalf("%+v", first)
+	}
+	for a := first; a.code == 202; {
+		a = b.ask("POST", "/api/v1/sms", secret, `{"to":["+4915550103"],"text":"x","priority":"alarm"}`)
+	}
+	b.hear("+4915550102", "STOP")
+	until(t, func() bool {
+		return strings.Contains(b.ask("POST", "/api/v1/sms", secret, `{"to":["+4915550102"],"text":"x"}`).body, "opted-out")
+	})
+	row := b.tokens.List()[0].ID + "\x00k"
+	var r reply
+	if ok, err := b.replies.Get(row, &r); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	r.Status, r.Body = 0, nil // as it was before the answer
+	if err := b.replies.Write(map[string]any{row: r}); err != nil {
+		t.Fatal(err)
+	}
+	n := len(b.texts())
+	if again := b.ask("POST", "/api/v1/sms", secret, body, "Idempotency-Key", "k"); again.code != 202 || again.body != first.body || len(b.texts()) != n {
+		t.Errorf("%+v, first %+v, %d texts, before %d", again, first, len(b.texts()), n)
+	}
+}
+
 // Many clients at once: each text once.
 func TestManyAtOnce(t *testing.T) {
 	b := newBox(t)

@@ -194,7 +194,8 @@ func (r *receiver) auto(num, text, usual, key string, help bool) bool {
 	if err := s.n.allowed(num); err != nil {
 		return false
 	}
-	if _, err := s.put(context.Background(), transports.Message{Body: text, Key: "auto-" + key}, num, true); err != nil {
+	m := transports.Message{Body: text, Key: "auto-" + key}
+	if _, err := s.once(context.Background(), m.Key, func() (transports.Ref, error) { return s.put(context.Background(), m, num, true) }); err != nil {
 		s.env.Log.Warn("sms answer not sent", "comp", "sms", "ref", key, "err", err)
 		return false
 	}

@@ -32,6 +32,7 @@ type Session struct {
 	inbox  mailbox[arrival] // for the receiver
 
 	used usage         // parts by day and hour, for the caps
+	caps sync.Mutex    // makes one step of asking the caps and counting
 	out  optOuts       // numbers that want no texts
 	turn atomic.Uint64 // counts the texts that workers took
 
@@ -46,6 +47,8 @@ type Session struct {
 	ran    bool
 	active map[uint64]string   // jobs that a worker holds, with their numbers
 	tokens map[tokenKey]partID // attempts that ended without a clear answer, for Late
+	// sending holds the keys of texts that are being stored; closed when that has ended.
+	sending map[string]chan struct{}
 }
 
 type tokenKey struct {
@@ -59,7 +62,7 @@ type partID struct {
 }
 
 func newSession(n *Network, env transports.Env) (*Session, error) {
-	s := &Session{n: n, env: env, active: map[uint64]string{}, tokens: map[tokenKey]partID{}}
+	s := &Session{n: n, env: env, active: map[uint64]string{}, tokens: map[tokenKey]partID{}, sending: map[string]chan struct{}{}}
 	s.offers.init()
 	s.posts.init()
 	s.inbox.init()
@@ -125,13 +128,16 @@ func down(text string, err error) *transports.Error {
 
 // Send stores a text and returns its Ref when it is on disk; what becomes of it follows as
 // Receipts. Urgent texts overtake others, are given up after UrgentValidity, leave at any hour, and are
-// repeated once when it is unclear whether they left. m.Validity may shorten or lengthen the time.
+// repeated once when it is unclear whether they left. m.Validity may shorten or lengthen the time. A text whose Key is known
+// is not stored again, and nothing of it is looked at.
 func (s *Session) Send(ctx context.Context, m transports.Message) (transports.Ref, error) {
-	num, err := s.addressee(m.To)
-	if err != nil {
-		return "", err
-	}
-	return s.put(ctx, m, num, m.Urgent)
+	return s.once(ctx, m.Key, func() (transports.Ref, error) {
+		num, err := s.addressee(m.To)
+		if err != nil {
+			return "", err
+		}
+		return s.put(ctx, m, num, m.Urgent)
+	})
 }
 
 // addressee is the number of a recipient that may be texted.
@@ -154,7 +160,7 @@ func (s *Session) addressee(to transports.ContactID) (string, error) {
 	return num, nil
 }
 
-// put stores a text to a number that was checked. atOnce lets it leave at any hour.
+// put stores a text to a number that was checked, from within once. atOnce lets it leave at any hour.
 func (s *Session) put(ctx context.Context, m transports.Message, num string, atOnce bool) (transports.Ref, error) {
 	body := m.Body
 	if !utf8.ValidString(body) {
@@ -182,10 +188,9 @@ func (s *Session) put(ctx context.Context, m transports.Message, num string, atO
 		return "", err
 	}
 	n, local := len(j.Parts), s.n.clock(now)
-	if err := s.capped(m.Sender, n, m.Urgent, local); err != nil {
+	if err := s.reserve(m.Sender, n, m.Urgent, local); err != nil {
 		return "", err
 	}
-	s.count(local, m.Sender, n)
 	job := transports.Job{Key: m.Key, Dest: num, Priority: prio, Lane: lane, Created: now,
 		Deadline: j.Deadline, State: transports.Queued, Payload: j.encode()}
 	if begin.After(now) {
@@ -196,11 +201,6 @@ func (s *Session) put(ctx context.Context, m transports.Message, num string, atO
 		s.count(local, m.Sender, -n)
 		return "", &transports.Error{Kind: transports.Down, Temporary: true,
 			Text: "The text could not be stored, so nothing was sent to " + num + ". Try again in a moment.", Err: err}
-	}
-	if m.Key != "" {
-		if first, err := s.env.Outbox.Get(id); err == nil && !first.Created.Equal(now.Round(0)) {
-			s.count(local, m.Sender, -n) // the key has found an earlier text
-		}
 	}
 	s.posts.put(post{kind: postQueued, job: id})
 	return refOf(id), nil
@@ -214,6 +214,17 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// reserve counts the parts of a text that the caps have room for, and refuses others.
+func (s *Session) reserve(sender string, parts int, urgent bool, now time.Time) error {
+	s.caps.Lock()
+	defer s.caps.Unlock()
+	if err := s.capped(sender, parts, urgent, now); err != nil {
+		return err
+	}
+	s.count(now, sender, parts)
+	return nil
 }
 
 // count counts parts of a person and of the house.
