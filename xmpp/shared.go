@@ -83,6 +83,9 @@ type GroupRoom struct {
 	Label       string // what people see as the room's name
 	Description string // "" for none
 	Autojoin    bool   // members' clients should enter it by themselves (XEP-0402)
+	// Texts lets members take part whose address is a phone: they are members of
+	// the room like others, and so is the domain of texts, which speaks for them.
+	Texts bool
 }
 
 // GroupRoomChange is what one edit has changed of one room. Before is nil for a

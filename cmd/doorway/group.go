@@ -86,6 +86,7 @@ func groupFlags(name string) (fs *flag.FlagSet, edit func(id string) control.Gro
 	fs.String("description", "", "a text for administrators and for the room")
 	fs.String("visible", "", "who sees the members: everybody, members, nobody, or ids of groups, with commas")
 	fs.String("room", "", "the group's chat room: none, offered or autojoin")
+	fs.String("texts", "", "members who have only a phone take part in the room by SMS: yes or no")
 	var managers list
 	fs.Var(&managers, "manager", "who manages the room; can be given several times, empty for nobody")
 	dry := dryFlag(fs)
@@ -93,7 +94,7 @@ func groupFlags(name string) (fs *flag.FlagSet, edit func(id string) control.Gro
 		return control.GroupEdit{
 			DryRun: *dry,
 			ID:     id, Label: given(fs, "label"), Description: given(fs, "description"), VisibleTo: given(fs, "visible"),
-			Room: given(fs, "room"), Managers: managers.pointer(),
+			Room: given(fs, "room"), Texts: given(fs, "texts"), Managers: managers.pointer(),
 		}
 	}
 }
@@ -129,8 +130,8 @@ func runGroupEdit(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	r := edit(rest[0])
-	if r.Label == nil && r.Description == nil && r.VisibleTo == nil && r.Room == nil && r.Managers == nil {
-		return usagef("nothing is to be changed; give --label, --description, --visible, --room or --manager")
+	if r.Label == nil && r.Description == nil && r.VisibleTo == nil && r.Room == nil && r.Texts == nil && r.Managers == nil {
+		return usagef("nothing is to be changed; give --label, --description, --visible, --room, --texts or --manager")
 	}
 	var g control.GroupDone
 	if err := t.call(ctx, "group.edit", r, &g); err != nil {
@@ -166,7 +167,7 @@ func (a *app) showGroup(t target, g control.Group) error {
 	if g.Description != "" {
 		fmt.Fprintf(a.out, "%-12s %s\n", "description", g.Description)
 	}
-	fmt.Fprintf(a.out, "%-12s %s\n%-12s %s\n", "visible to", visibleWords(g.VisibleTo), "room", g.Room)
+	fmt.Fprintf(a.out, "%-12s %s\n%-12s %s\n", "visible to", visibleWords(g.VisibleTo), "room", roomWords(g))
 	if len(g.Managers) > 0 {
 		fmt.Fprintf(a.out, "%-12s %s\n", "managers", strings.Join(g.Managers, ", "))
 	}
@@ -177,6 +178,13 @@ func (a *app) showGroup(t target, g control.Group) error {
 		fmt.Fprintf(a.out, "%-12s nobody yet; add them with `doorway group member add %s WHO`\n", "members", g.ID)
 	}
 	return nil
+}
+
+func roomWords(g control.Group) string {
+	if g.Texts {
+		return g.Room + ", phones take part"
+	}
+	return g.Room
 }
 
 func visibleWords(v string) string {
@@ -209,7 +217,7 @@ func runGroupList(ctx context.Context, a *app, args []string) error {
 		fmt.Fprintln(a.out, "There are no groups yet. Make one with `doorway group add ID WHO …`, or one of everybody with\n`doorway group add colleagues everybody --visible everybody`.")
 	}
 	for _, g := range groups {
-		fmt.Fprintf(a.out, "%-20s %-24s %-12s visible to %s, room %s\n", g.ID, g.Label, count(len(g.Members), "member"), visibleWords(g.VisibleTo), g.Room)
+		fmt.Fprintf(a.out, "%-20s %-24s %-12s visible to %s, room %s\n", g.ID, g.Label, count(len(g.Members), "member"), visibleWords(g.VisibleTo), roomWords(g))
 	}
 	return nil
 }

@@ -14,9 +14,10 @@ type Group struct {
 	ID          string   `json:"id"`
 	Label       string   `json:"label"`
 	Description string   `json:"description,omitempty"`
-	Members     []string `json:"members"`    // everybody, group:ID, ids of people, numbers, addresses
-	VisibleTo   string   `json:"visible_to"` // everybody, nobody, or members and ids of groups with commas
-	Room        string   `json:"room"`       // none, offered, autojoin
+	Members     []string `json:"members"`         // everybody, group:ID, ids of people, numbers, addresses
+	VisibleTo   string   `json:"visible_to"`      // everybody, nobody, or members and ids of groups with commas
+	Room        string   `json:"room"`            // none, offered, autojoin
+	Texts       bool     `json:"texts,omitempty"` // members whose address is a phone take part in the room by SMS
 	Managers    []string `json:"managers"`
 }
 
@@ -28,6 +29,7 @@ type GroupEdit struct {
 	Description *string   `json:"description,omitempty"`
 	VisibleTo   *string   `json:"visible_to,omitempty"`
 	Room        *string   `json:"room,omitempty"`
+	Texts       *string   `json:"texts,omitempty"` // yes, no
 	Managers    *[]string `json:"managers,omitempty"`
 	Members     []string  `json:"members,omitempty"` // of a new group
 	DryRun      bool      `json:"dry_run,omitempty"`
@@ -200,7 +202,7 @@ func groupID(typed string) string {
 }
 
 func viewGroup(g *people.Group) Group {
-	v := Group{ID: g.ID, Label: g.Label, Description: g.Description, Members: []string{}, VisibleTo: g.Visible.String(), Room: string(g.Room), Managers: append([]string{}, g.Managers...)}
+	v := Group{ID: g.ID, Label: g.Label, Description: g.Description, Members: []string{}, VisibleTo: g.Visible.String(), Room: string(g.Room), Texts: g.Texts, Managers: append([]string{}, g.Managers...)}
 	for _, m := range g.Members {
 		v.Members = append(v.Members, string(m))
 	}
@@ -250,7 +252,12 @@ func (ed editor) put(ctx context.Context, r GroupEdit, find func(*people.Edit) (
 		}
 		if r.Room != nil {
 			if g.Room = people.RoomMode(*r.Room); *r.Room == noRoom {
-				g.Room = people.NoRoom
+				g.Room, g.Texts = people.NoRoom, false
+			}
+		}
+		if r.Texts != nil {
+			if g.Texts = *r.Texts == "yes"; !g.Texts && *r.Texts != "no" {
+				return Refuse("%q does not say whether phones take part in the room. Write yes or no.", *r.Texts)
 			}
 		}
 		if r.Managers != nil {

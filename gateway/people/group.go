@@ -95,6 +95,7 @@ type Group struct {
 	Members     []Member `json:"members,omitempty"` // sorted
 	Visible     Visible  `json:"visible"`
 	Room        RoomMode `json:"room,omitempty"`
+	Texts       bool     `json:"texts,omitempty"`    // members whose address is a phone take part in the room by SMS
 	Managers    []string `json:"managers,omitempty"` // ids of people who manage its room, sorted
 }
 
@@ -129,6 +130,9 @@ func (g Group) clean() (*Group, error) {
 	case NoRoom, RoomOffered, RoomAutojoin:
 	default:
 		return nil, wrongGroup("%q is not a kind of room. Write none, offered or autojoin.", g.Room)
+	}
+	if g.Texts && g.Room == NoRoom {
+		return nil, wrongGroup("The group %s has no room in which phones could take part. Give it one, offered or autojoin.", g.ID)
 	}
 	g.Members = sorted(g.Members)
 	g.Managers = sorted(g.Managers)

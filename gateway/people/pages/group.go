@@ -44,6 +44,7 @@ func fields(g people.Group) []form.Field {
 		form.Text("visible", "Visible to: everybody, members, nobody, or ids of groups with commas", g.Visible.String()),
 		form.Choice("room", "Chat room", roomWord(g.Room), form.Option{Label: "None", Value: "none"},
 			form.Option{Label: "Members may enter it", Value: "offered"}, form.Option{Label: "Clients enter it by themselves", Value: "autojoin"}),
+		form.Switch("texts", "Members who have only a phone take part in the room by SMS", g.Texts),
 		several("managers", "Managers of the room", "Ids or accounts of people, one in each line", g.Managers),
 		several("members", "Members", "Ids or accounts of people, numbers, addresses, group:ID or everybody, one in each line", list),
 	}
@@ -58,6 +59,8 @@ func fill(e *people.Edit, call *xmpp.CommandCall, g *people.Group, shown []peopl
 	if g.Room = people.RoomMode(value(call, "room")); g.Room == "none" {
 		g.Room = people.NoRoom
 	}
+	g.Texts, _ = form.Bool(value(call, "texts")) // ignored: the form was checked, and what is left out is no
+	g.Texts = g.Texts && g.Room != people.NoRoom
 	g.Managers = nil
 	for _, typed := range values(call, "managers") {
 		p, err := e.Find(typed)

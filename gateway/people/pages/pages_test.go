@@ -121,10 +121,10 @@ func TestGroupsByForm(t *testing.T) {
 	done(t, "no shared groups yet")(start(t, c, "groups"), nil)
 	page := start(t, c, "group-add")
 	again(t, "no person zoe")(submit(t, page, "id=sales", "members=zoe"))
-	done(t, "is there")(submit(t, page, "id=Sales", "label=Sales", "members=anna|0155 50101|*", "room=autojoin", "managers=anna"))
+	done(t, "is there")(submit(t, page, "id=Sales", "label=Sales", "members=anna|0155 50101|*", "room=autojoin", "texts=1", "managers=anna"))
 	again(t, "already a group sales")(submit(t, page, "id=sales"))
 	g := p.State().Group("sales")
-	if g == nil || !slices.Equal(g.Members, []people.Member{"+4915550101", "anna", "everybody"}) || !g.Visible.Members || g.Room != people.RoomAutojoin || len(g.Managers) != 1 {
+	if g == nil || !slices.Equal(g.Members, []people.Member{"+4915550101", "anna", "everybody"}) || !g.Visible.Members || g.Room != people.RoomAutojoin || !g.Texts || len(g.Managers) != 1 {
 		t.Fatalf("%+v", g)
 	}
 	// What somebody else did to the members meanwhile stays.
@@ -139,7 +139,7 @@ func TestGroupsByForm(t *testing.T) {
 	again(t, "sales cannot be a member of itself")(submit(t, page, "members=group:sales"))
 	done(t, "is changed")(submit(t, page, "members=+4915550101|+4915550102", "visible=everybody", "room=none", "managers="))
 	g = p.State().Group("sales")
-	if !slices.Equal(g.Members, []people.Member{"+4915550102", "bot@irc.office.example"}) || !g.Visible.Everybody || g.Room != people.NoRoom || len(g.Managers) != 0 {
+	if !slices.Equal(g.Members, []people.Member{"+4915550102", "bot@irc.office.example"}) || !g.Visible.Everybody || g.Room != people.NoRoom || g.Texts || len(g.Managers) != 0 {
 		t.Errorf("%+v", g)
 	}
 	if list := start(t, c, "groups"); len(list.Form.Items) != 1 {

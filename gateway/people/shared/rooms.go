@@ -20,7 +20,8 @@ const (
 
 // Rooms implements xmpp.GroupRooms: the members of a group with an address
 // that can enter rooms are members of its room, its managers are admins, and
-// nobody owns it. Phones cannot enter rooms. Safe for concurrent use.
+// nobody owns it. Phones, and the domain of texts, are members of those rooms in
+// which phones take part. Safe for concurrent use.
 type Rooms struct {
 	r *Roster
 
@@ -39,7 +40,7 @@ func (s *snapshot) roomOf(id string) (g xmpp.GroupRoom, ok bool) {
 	if r == nil || r.Room == people.NoRoom {
 		return g, false
 	}
-	return xmpp.GroupRoom{ID: id, Label: r.Label, Description: r.Description, Autojoin: r.Room == people.RoomAutojoin}, true
+	return xmpp.GroupRoom{ID: id, Label: r.Label, Description: r.Description, Autojoin: r.Room == people.RoomAutojoin, Texts: r.Texts}, true
 }
 
 // Rooms implements xmpp.GroupRooms.
@@ -58,8 +59,12 @@ func (rs *Rooms) Room(id string) (xmpp.GroupRoom, bool) { return rs.r.now.Load()
 // Affiliation implements xmpp.GroupRooms.
 func (rs *Rooms) Affiliation(id string, user jid.JID) string {
 	s := rs.r.now.Load()
-	if _, ok := s.roomOf(id); !ok || user.Domain() == rs.r.house.SMSDomain {
+	room, ok := s.roomOf(id)
+	if !ok || user.Domain() == rs.r.house.SMSDomain && !room.Texts {
 		return ""
+	}
+	if user.String() == rs.r.house.SMSDomain {
+		return affiliationMember
 	}
 	g := s.groups[id]
 	for _, m := range g.Managers {
@@ -83,18 +88,22 @@ type affiliated struct {
 
 // affiliations lists those of a room by address; nothing for no room.
 func (s *snapshot) affiliations(id string, smsDomain string) []affiliated {
-	if _, ok := s.roomOf(id); !ok {
+	room, ok := s.roomOf(id)
+	if !ok {
 		return nil
 	}
 	g := s.groups[id]
-	list := make([]affiliated, 0, len(g.members)+len(g.Managers))
+	list := make([]affiliated, 0, len(g.members)+len(g.Managers)+1)
+	if gateway, err := jid.New("", smsDomain, ""); err == nil && room.Texts {
+		list = append(list, affiliated{gateway, affiliationMember})
+	}
 	for _, m := range g.Managers {
 		if p := s.state.Person(m); p != nil && !p.Address().IsZero() && p.Address().Domain() != smsDomain {
 			list = append(list, affiliated{p.Address(), affiliationAdmin})
 		}
 	}
 	for _, i := range g.members {
-		if j := s.nodes[i].jid; j.Domain() != smsDomain {
+		if j := s.nodes[i].jid; j.Domain() != smsDomain || room.Texts {
 			list = append(list, affiliated{j, affiliationMember})
 		}
 	}

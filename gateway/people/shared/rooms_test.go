@@ -96,3 +96,53 @@ func TestRoomsFollowGroups(t *testing.T) {
 		t.Errorf("%d rooms", n)
 	}
 }
+
+// TestPhonesInRooms: a group says whether its phones take part in its room; the
+// domain of texts is a member with them.
+func TestPhonesInRooms(t *testing.T) {
+	o := newOffice(t)
+	o.accounts("anna", "ben")
+	o.group("field", "Field", "members", "anna", "+4915550101", "+4915550102")
+	o.room("field", people.RoomOffered)
+	texts := func(on bool) {
+		t.Helper()
+		o.edit(func(e *people.Edit) error {
+			g := *e.Group("field")
+			g.Texts = on
+			return e.PutGroup(g)
+		})
+	}
+	var told []string
+	o.Rooms().Watch(func(_ context.Context, c xmpp.GroupRoomChange) {
+		for _, u := range c.Users {
+			told = append(told, u.String())
+		}
+	})
+	texts(true)
+	phones := []string{"+4915550101@" + house.SMSDomain, "+4915550102@" + house.SMSDomain, house.SMSDomain}
+	if !slices.Equal(told, phones) {
+		t.Errorf("told %q", told)
+	}
+	if g, _ := o.Rooms().Room("field"); !g.Texts {
+		t.Error("the room does not say so")
+	}
+	if got := o.affiliations("field"); !slices.Equal(got, []string{"+4915550101 member", "+4915550102 member", "anna member", " member"}) {
+		t.Errorf("%q", got)
+	}
+	if a := o.Rooms().Affiliation("field", jid.MustParse("+4915550103@"+house.SMSDomain)); a != "" {
+		t.Errorf("a phone outside the group is %s", a)
+	}
+	told = nil
+	texts(false)
+	if !slices.Equal(told, phones) || !slices.Equal(o.affiliations("field"), []string{"anna member"}) {
+		t.Errorf("switched off: %q %q", told, o.affiliations("field"))
+	}
+	err := o.people.Edit(t.Context(), func(e *people.Edit) error {
+		g := *e.Group("field")
+		g.Room, g.Texts = people.NoRoom, true
+		return e.PutGroup(g)
+	})
+	if !errors.Is(err, people.ErrGroup) {
+		t.Errorf("phones in no room: %v", err)
+	}
+}
