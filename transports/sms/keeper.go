@@ -176,7 +176,7 @@ func (k *keeper) track(id uint64, st transports.State, j *journal) {
 		}
 		switch p.State {
 		case transports.Accepted:
-			tp.until, open = tp.sent.Add(k.s.n.validity(j.Urgent)+reportSlack), true
+			tp.until, open = later(tp.sent, j.Deadline).Add(reportSlack), true // the network tries to the deadline (pdu.SetValidity)
 		case transports.PossiblySent, transports.SentUnconfirmed:
 			tp.until = tp.sent.Add(lateReports)
 			open = open || p.State == transports.PossiblySent || !p.Plain

@@ -55,8 +55,9 @@ func (d *delivery) part(ctx context.Context, i int) step {
 		case actPlain:
 			p.TPDU, p.Plain = withoutOptions(p.TPDU), true
 		case actOther:
-			if d.elsewhere(ctx) {
-				continue
+			if d.elsewhere() {
+				p.State, d.j.Modem = transports.Queued, ""
+				return stepOther
 			}
 			return d.failed(p)
 		case actFail:
@@ -168,8 +169,9 @@ func (d *delivery) failed(p *part) step {
 	return stepEnd
 }
 
-// elsewhere moves the text to another modem after the operator of this one refused it.
-func (d *delivery) elsewhere(ctx context.Context) bool {
+// elsewhere reports, after the operator of this modem has refused the text, that another one may take it. The text goes
+// back to the outbox for that: two workers that waited here for each other's modem would wait for ever.
+func (d *delivery) elsewhere() bool {
 	if d.u.answered(true, d.s.env.Now()) {
 		d.s.env.Log.Warn("sms modem paused, its operator refuses texts", "comp", "sms", "net", d.u.name, "pause", pauseTime)
 		d.s.tellStatus()
@@ -177,19 +179,10 @@ func (d *delivery) elsewhere(ctx context.Context) bool {
 	if d.j.sent() > 0 {
 		return false // all parts go through one SIM
 	}
-	d.j.Avoid = append(d.j.Avoid, d.u.name)
-	u := d.s.other(d.j)
-	if u == nil {
-		return false
+	if !slices.Contains(d.j.Avoid, d.u.name) {
+		d.j.Avoid = append(d.j.Avoid, d.u.name)
 	}
-	select {
-	case u.busy <- struct{}{}:
-	case <-ctx.Done():
-		return false
-	}
-	<-d.u.busy // the handler gives back the one that d.u names when it ends
-	d.u = u
-	return true
+	return d.s.other(d.j) != nil
 }
 
 // pause waits before the same part is tried again. A mark that is on disk is taken back first: the modem

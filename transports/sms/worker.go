@@ -11,10 +11,13 @@ import (
 )
 
 const (
-	inFlight  = 60 * time.Second // how long a stop waits for a part that is on its way
-	waitFirst = 10 * time.Second // pauses of what waits for the modem, doubling to waitMost
-	waitMost  = 5 * time.Minute
-	maxBurst  = 10 // parts sent without a pause (reference §2.5)
+	inFlight    = 60 * time.Second // how long a stop waits for a part that is on its way
+	waitFirst   = 10 * time.Second // pauses of what waits for the modem, doubling to waitMost
+	waitMost    = 5 * time.Minute
+	urgentPause = 15 * time.Minute // between two attempts at an urgent text, whose time may be an hour
+	leastPause  = 5 * time.Second  // what has less time left is given up
+
+	maxBurst = 10 // parts sent without a pause (reference §2.5)
 )
 
 // work leases jobs while the modem is ready.
@@ -66,6 +69,7 @@ const (
 	stepEnd                   // the message is finished or has failed
 	stepRetry                 // back-off
 	stepWait                  // the modem is not ready
+	stepOther                 // another modem is to send it
 )
 
 // handle sends what is unsent of one job.
@@ -218,6 +222,8 @@ func (d *delivery) send(ctx context.Context) error {
 			return d.retry()
 		case stepWait:
 			return d.wait(words(d.last, j.To))
+		case stepOther:
+			return d.it.Retry(d.s.env.Now(), d.stamp(transports.RetryWait), words(d.last, j.To))
 		case stepEnd:
 			return d.finish()
 		}
@@ -236,7 +242,7 @@ func (d *delivery) judge(st step, p *part) {
 		}
 		raw = d.last.Raw
 	}
-	if p.State == transports.Failed && p.Class != string(modem.ClassRecipient) && p.Class != string(modem.ClassPDU) {
+	if st == stepOther || p.State == transports.Failed && p.Class != string(modem.ClassRecipient) && p.Class != string(modem.ClassPDU) {
 		return // it proves neither
 	}
 	now := d.s.env.Now()
@@ -278,9 +284,16 @@ func (d *delivery) retry() error {
 			j.Avoid = nil
 		}
 	}
-	at := now.Add(backoff(j.Tries))
+	pause := backoff(j.Tries)
+	if j.Urgent {
+		pause = min(pause, urgentPause)
+	}
+	if left := j.Deadline.Sub(now); pause >= left { // its time is used to the end
+		pause = left * 9 / 10
+	}
+	at := now.Add(pause)
 	why := words(d.last, j.To)
-	if !at.Before(j.Deadline) {
+	if pause < leastPause {
 		return d.giveUp(why)
 	}
 	return d.it.Retry(at, d.stamp(transports.RetryWait), why)
