@@ -89,6 +89,20 @@ func TestAPI(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &optouts); code != 0 || err != nil || len(optouts) != 1 || optouts[0].Number != demoBusy {
 		t.Error(out, err)
 	}
+	// After a rotation both secrets are taken, and the list says so.
+	out, code = s.run(t, "", "token", "rotate", "grafana", "--json", "--overlap", "30m")
+	old := made.Secret
+	if err := json.Unmarshal([]byte(out), &made); code != 0 || err != nil || made.Secret == old || made.OldUntil.IsZero() {
+		t.Fatal(code, out, err)
+	}
+	for _, made.Secret = range []string{old, made.Secret} {
+		if code, body := ask("GET", "/api/v1/sms", ""); code != 200 {
+			t.Error(code, body)
+		}
+	}
+	if out, _ := s.run(t, "", "token", "list"); !strings.Contains(out, "the secret before is taken until") {
+		t.Error(out)
+	}
 	for _, c := range []struct {
 		args []string
 		code int
@@ -106,6 +120,13 @@ func TestAPI(t *testing.T) {
 		{[]string{"token", "list"}, 0, "Grafana"},
 		{[]string{"token", "add", "grafana"}, 1, "already"},
 		{[]string{"token", "add", "x", "--network", "here"}, 2, "is not a network"},
+		{[]string{"token", "add", "x", "--rate", "many"}, 2, "is not a rate"},
+		{[]string{"token", "add", "slow", "--rate", "2/h"}, 0, "dw_"},
+		{[]string{"token", "list"}, 0, "rate 2/h"},
+		{[]string{"token", "rotate", "none"}, 1, "no token"},
+		{[]string{"token", "rotate", "slow", "--overlap", "9999h"}, 1, "90 days"},
+		{[]string{"token", "rotate", "slow", "--overlap", "soon"}, 2, "overlap"},
+		{[]string{"token", "rotate", "slow", "--overlap", "0"}, 0, "not taken any more"},
 		{[]string{"token", "revoke", "Grafana"}, 0, "not taken any more"},
 		{[]string{"token", "revoke", "Grafana"}, 1, "no token"},
 		{[]string{"webhook", "add", "intranet"}, 1, "not an address"},

@@ -89,6 +89,7 @@ func commands() []command {
 		{"queue delete", "ID", "forget a job that has ended", runQueueDelete},
 		{"token add", "NAME [--scope SCOPE] …", "make a token for a program that uses the HTTP API", runTokenAdd},
 		{"token list", "", "list the tokens of programs", runTokenList},
+		{"token rotate", "NAME [--overlap 24h]", "give a program's token a new secret", runTokenRotate},
 		{"token revoke", "NAME", "take a program's token no longer", runTokenRevoke},
 		{"webhook add", "URL [--event EVENT] …", "tell a program of events by HTTP", runWebhookAdd},
 		{"webhook list", "", "list the webhooks", runWebhookList},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"strings"
 	"time"
@@ -30,12 +31,13 @@ func runTokenAdd(ctx context.Context, a *app, args []string) error {
 	fs := newFlags("token add")
 	fs.Var(&scopes, "scope", "what it may do: sms.send, sms.read or admin (default sms.send,sms.read)")
 	fs.Var(&networks, "network", "network from which it may come without TLS, e.g. 192.168.1.0/24")
+	rate := fs.String("rate", "", "how many requests it may make, such as 60/m (default: any number)")
 	days := fs.Int("days", 0, "how many days it is valid (default: until it is revoked)")
 	rest, err := t.parse(fs, args, 1, 1)
 	if err != nil {
 		return err
 	}
-	req := control.TokenAdd{Name: rest[0], Scopes: scopes, Networks: networks}
+	req := control.TokenAdd{Name: rest[0], Scopes: scopes, Networks: networks, Rate: *rate}
 	if *days < 0 {
 		return usagef("--days is a number of days")
 	}
@@ -69,16 +71,59 @@ func runTokenList(ctx context.Context, a *app, args []string) error {
 	if len(list) == 0 {
 		fmt.Fprintln(a.out, "There are no tokens. `doorway token add NAME` makes one.")
 	}
-	day := func(x time.Time, none string) string {
-		if x.IsZero() {
-			return none
-		}
-		return x.Local().Format("2006-01-02")
-	}
 	for _, x := range list {
-		fmt.Fprintf(a.out, "%-16s %-20s %-20s used %-10s expires %s\n", x.ID, x.Name, strings.Join(x.Scopes, ","), day(x.Used, "never"), day(x.Expires, "never"))
+		fmt.Fprintf(a.out, "%-16s %-20s %-20s used %-10s expires %s", x.ID, x.Name, strings.Join(x.Scopes, ","), day(x.Used, "never"), day(x.Expires, "never"))
+		if x.Rate.N > 0 {
+			fmt.Fprintf(a.out, " rate %s", x.Rate)
+		}
+		fmt.Fprintln(a.out)
+		if !x.OldUntil.IsZero() {
+			fmt.Fprintf(a.out, "    the secret before is taken until %s, used %s\n", minute(x.OldUntil), day(x.OldUsed, "never"))
+		}
 	}
 	return nil
+}
+
+func day(x time.Time, none string) string {
+	if x.IsZero() {
+		return none
+	}
+	return x.Local().Format("2006-01-02")
+}
+
+func minute(x time.Time) string { return x.Local().Format("2006-01-02 15:04") }
+
+// overlapFlag is how long an old secret is good beside the new one.
+func overlapFlag(fs *flag.FlagSet) *time.Duration {
+	return fs.Duration("overlap", 24*time.Hour, "how long the old secret is good beside the new one; 0 ends it at once")
+}
+
+func runTokenRotate(ctx context.Context, a *app, args []string) error {
+	var t target
+	fs := newFlags("token rotate")
+	overlap := overlapFlag(fs)
+	rest, err := t.parse(fs, args, 1, 1)
+	if err != nil {
+		return err
+	}
+	var made control.TokenMade
+	if err := t.call(ctx, "token.rotate", control.Rotate{Name: rest[0], Overlap: *overlap}, &made); err != nil {
+		return err
+	}
+	if t.json {
+		return a.printJSON(made)
+	}
+	fmt.Fprintf(a.out, "%s\n", made.Secret)
+	fmt.Fprintf(a.err, "This new token of %s is shown only now. The one before is %s\n", made.Name, goodUntil(made.OldUntil))
+	return nil
+}
+
+// goodUntil says how long the secret before a rotation is good.
+func goodUntil(x time.Time) string {
+	if x.IsZero() {
+		return "not taken any more."
+	}
+	return "taken until " + minute(x) + "."
 }
 
 func runTokenRevoke(ctx context.Context, a *app, args []string) error {

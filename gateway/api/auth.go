@@ -35,24 +35,33 @@ func (s *Server) allow(scope string, next handler) http.HandlerFunc {
 // identify finds the token of a request.
 func (s *Server) identify(r *http.Request) (token.Token, *Problem) {
 	from := remote(r)
-	if wait := s.guesses.wait(from, time.Now()); wait > 0 {
-		p := problem("rate-limited", "Too many requests with a wrong token came from this address. Wait, and use a valid one.")
-		p.retry = int(wait/time.Second) + 1
-		return token.Token{}, p
-	}
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return token.Token{}, problem("unauthorized", "Send a token as: Authorization: Bearer TOKEN. `doorway token add NAME` makes one.")
 	}
 	who, ok := s.lookup(strings.TrimSpace(secret))
 	if !ok {
-		s.guesses.note(from, time.Now())
+		// Valid tokens are taken all the same: behind one address may be a proxy, and one program that keeps its old token.
+		if wait := s.guesses.note(from, time.Now()); wait > 0 {
+			return token.Token{}, tooMany("Too many requests with a wrong token came from this address. Wait, and use a valid one.", wait)
+		}
 		return token.Token{}, problem("unauthorized", "This token is not valid: it was revoked, has expired, or has a typing error.")
 	}
 	if r.TLS == nil && !from.IsLoopback() && !within(who.Networks, from) {
 		return token.Token{}, problem("plain-http", "The token came without TLS, so it was not taken; consider it known to others and make a new one. Use https.")
 	}
+	if s.c.Tokens != nil {
+		if wait := s.c.Tokens.Take(who.ID); wait > 0 {
+			return token.Token{}, tooMany(fmt.Sprintf("The token %q may make %s requests and has made them. Wait, or have the administrator make one with another --rate.", who.Name, who.Rate), wait)
+		}
+	}
 	return who, nil
+}
+
+func tooMany(detail string, wait time.Duration) *Problem {
+	p := problem("rate-limited", detail)
+	p.retry = int((wait + time.Second - 1) / time.Second)
+	return p
 }
 
 func (s *Server) lookup(secret string) (token.Token, bool) {
@@ -89,7 +98,7 @@ const (
 	guessRoom   = 4096 // addresses that are remembered
 )
 
-// guesses counts wrong tokens by address.
+// guesses counts wrong tokens by address; those of one IPv6 network of 64 bits, which is what a subscriber gets, are one.
 type guesses struct {
 	mu   sync.Mutex // guards seen
 	seen map[netip.Addr]guess
@@ -100,27 +109,26 @@ type guess struct {
 	n     int
 }
 
-func (g *guesses) note(a netip.Addr, now time.Time) {
+// note counts a wrong token, and returns how long no more are looked at from there; 0 while they are.
+func (g *guesses) note(a netip.Addr, now time.Time) time.Duration {
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			a = p.Addr()
+		}
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.seen == nil || len(g.seen) >= guessRoom {
-		g.seen = map[netip.Addr]guess{}
-	}
-	x := g.seen[a]
+	x, ok := g.seen[a]
 	if now.Sub(x.since) >= guessWindow {
 		x = guess{since: now}
 	}
+	if x.n >= guessesFree {
+		return max(guessWindow-now.Sub(x.since), time.Second)
+	}
+	if g.seen == nil || !ok && len(g.seen) >= guessRoom {
+		g.seen = map[netip.Addr]guess{}
+	}
 	x.n++
 	g.seen[a] = x
-}
-
-// wait is how long nothing is taken from an address.
-func (g *guesses) wait(a netip.Addr, now time.Time) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	x := g.seen[a]
-	if x.n < guessesFree {
-		return 0
-	}
-	return max(guessWindow-now.Sub(x.since), 0)
+	return 0
 }

@@ -51,7 +51,7 @@ var kinds = []kind{
 	{"opted-out", 422, "The recipient wants no texts", "The recipient has texted STOP. Only START from that number, or the administrator on the recipient's behalf, changes that."},
 	{"refused", 422, "Not allowed here", "The house does not allow this: a number abroad, a premium number, a number on a list, an empty text, or one that is too long."},
 	{"idempotency-mismatch", 422, "Idempotency-Key used before", "This Idempotency-Key came with another request within the last day. Use a new key for each request, and the old one only to repeat it."},
-	{"rate-limited", 429, "Too many", "Too many requests with a wrong token came from this address, or the texts of today are used up. The header Retry-After says how many seconds to wait."},
+	{"rate-limited", 429, "Too many", "Too many requests with a wrong token came from this address, the token has made all the requests of its rate, or the texts of today are used up. The header Retry-After says how many seconds to wait."},
 	{"internal", 500, "A fault of doorway", "This should not happen. doorway's log has the details."},
 	{"store-unavailable", 503, "Not stored", "The request could not be stored, so nothing was done. Repeat it after the time in Retry-After; look at the disk if it goes on."},
 	{"starting", 503, "Starting", "doorway is just starting or stopping. Repeat the request after the time in Retry-After."},

@@ -15,6 +15,13 @@ type TokenAdd struct {
 	Scopes   []string  `json:"scopes,omitempty"`
 	Networks []string  `json:"networks,omitempty"`
 	Expires  time.Time `json:"expires,omitzero"`
+	Rate     string    `json:"rate,omitempty"` // such as 60/m
+}
+
+// Rotate is the request of token.rotate and webhook.rotate.
+type Rotate struct {
+	Name    string        `json:"name"`
+	Overlap time.Duration `json:"overlap"` // ns: how long the old secret is good beside the new one
 }
 
 // TokenMade is its answer; the secret is shown only here.
@@ -28,10 +35,14 @@ type Name struct {
 	Name string `json:"name"`
 }
 
-// Tokens registers token.add, list and revoke.
+// Tokens registers token.add, list, rotate and revoke.
 func Tokens(s *Server, b *token.Book) {
 	Handle(s, "token.add", func(_ context.Context, r TokenAdd) (TokenMade, error) {
-		t := token.Token{Name: r.Name, Scopes: r.Scopes, Expires: r.Expires}
+		rate, err := token.ParseRate(r.Rate)
+		if err != nil {
+			return TokenMade{}, &Error{Usage: true, Text: err.Error()}
+		}
+		t := token.Token{Name: r.Name, Scopes: r.Scopes, Expires: r.Expires, Rate: rate}
 		for _, n := range r.Networks {
 			p, err := netip.ParsePrefix(n)
 			if a, e := netip.ParseAddr(n); err != nil && e == nil {
@@ -46,6 +57,10 @@ func Tokens(s *Server, b *token.Book) {
 		return TokenMade{made, secret}, err
 	})
 	Handle(s, "token.list", func(context.Context, struct{}) ([]token.Token, error) { return b.List(), nil })
+	Handle(s, "token.rotate", func(_ context.Context, r Rotate) (TokenMade, error) {
+		made, secret, err := b.Rotate(r.Name, r.Overlap)
+		return TokenMade{made, secret}, err
+	})
 	Handle(s, "token.revoke", func(_ context.Context, r Name) (token.Token, error) { return b.Revoke(r.Name) })
 }
 

@@ -1,9 +1,10 @@
 // Package token keeps the bearer tokens of programs that use the HTTP API
-// (RFC 6750): one for each integration, with scopes, an expiry and the networks
+// (RFC 6750): one for each integration, with scopes, an expiry, a rate and the networks
 // from which it may come without TLS.
 //
 // A token is 256 random bits behind the prefix "dw_", shown once; the table
-// "tokens" holds its SHA-256. Everything is answered from memory and written
+// "tokens" holds its SHA-256. Rotate changes them, and takes the old ones for a
+// while longer. Everything is answered from memory and written
 // through: a change returns after it is on disk. The package starts no goroutine.
 package token
 
@@ -65,6 +66,10 @@ type Token struct {
 	Created  time.Time      `json:"created"`
 	Expires  time.Time      `json:"expires,omitzero"` // zero: never
 	Used     time.Time      `json:"used,omitzero"`    // to the hour
+	Rate     Rate           `json:"rate,omitzero"`
+	// OldUntil is how long the secret before the last rotation is taken, and OldUsed when it last was, to the hour.
+	OldUntil time.Time `json:"old_until,omitzero"`
+	OldUsed  time.Time `json:"old_used,omitzero"`
 }
 
 // Allows reports that the token has a scope.
@@ -76,7 +81,8 @@ func (t Token) Allows(scope string) bool {
 type record struct {
 	V int `json:"v"`
 	Token
-	Hash string `json:"hash"` // SHA-256 in hex
+	Hash string `json:"hash"`          // SHA-256 in hex
+	Old  string `json:"old,omitempty"` // of the secret before, until OldUntil
 }
 
 // Table is what the book needs of the table "tokens".
@@ -95,12 +101,13 @@ type Book struct {
 
 	mu     sync.Mutex // guards what follows; never held over the disk
 	byID   map[string]record
-	byHash map[string]string // hash → id
+	byHash map[string]string    // hash → id
+	spent  map[string]time.Time // id → when all of its rate is there again
 }
 
 // Open reads the tokens.
 func Open(t Table, now func() time.Time) (*Book, error) {
-	b := &Book{table: t, now: now, byID: map[string]record{}, byHash: map[string]string{}}
+	b := &Book{table: t, now: now, byID: map[string]record{}, byHash: map[string]string{}, spent: map[string]time.Time{}}
 	var bad error
 	err := t.Range("", "", false, func(key string, raw []byte) bool {
 		var r record
@@ -108,7 +115,7 @@ func Open(t Table, now func() time.Time) (*Book, error) {
 			bad = fmt.Errorf("token %q: %w", key, err)
 			return false
 		}
-		b.byID[r.ID], b.byHash[r.Hash] = r, r.ID
+		b.list(r)
 		return true
 	})
 	if err := errors.Join(err, bad); err != nil {
@@ -136,21 +143,33 @@ func (b *Book) Add(t Token) (Token, string, error) {
 	case n >= maxTokens:
 		return Token{}, "", refuse("There are %d tokens already. Revoke those that nobody uses: `doorway token list` shows when each was used.", n)
 	}
-	raw := make([]byte, 40)
-	if _, err := rand.Read(raw); err != nil {
-		return Token{}, "", fmt.Errorf("make token: %w", err)
+	raw, err := random()
+	if err != nil {
+		return Token{}, "", err
 	}
-	secret := Prefix + base64.RawURLEncoding.EncodeToString(raw[:32])
+	secret := secretOf(raw)
 	t.ID, t.Created, t.Used = hex.EncodeToString(raw[32:]), b.now().Round(0).UTC(), time.Time{}
+	t.OldUntil, t.OldUsed = time.Time{}, time.Time{}
 	r := record{V: 1, Token: t, Hash: hashOf(secret)}
 	if err := b.table.Write(map[string]any{t.ID: r}); err != nil {
 		return Token{}, "", fmt.Errorf("keep token: %w", err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.byID[t.ID], b.byHash[r.Hash] = r, t.ID
+	b.list(r)
 	return t, secret, nil
 }
+
+// random returns the bits of a secret, and those of an id behind them.
+func random() ([]byte, error) {
+	raw := make([]byte, 40)
+	if _, err := rand.Read(raw); err != nil {
+		return nil, fmt.Errorf("make token: %w", err)
+	}
+	return raw, nil
+}
+
+func secretOf(raw []byte) string { return Prefix + base64.RawURLEncoding.EncodeToString(raw[:32]) }
 
 func refuse(format string, a ...any) error {
 	return &Error{Text: fmt.Sprintf(format, a...), Err: ErrRefused}
@@ -188,11 +207,15 @@ func (b *Book) Check(secret string) (Token, bool) {
 	defer b.mu.Unlock()
 	id, ok := b.byHash[hash]
 	r := b.byID[id]
-	if !ok || !r.Expires.IsZero() && !now.Before(r.Expires) {
+	if !ok || !r.Expires.IsZero() && !now.Before(r.Expires) || hash == r.Old && !now.Before(r.OldUntil) {
 		return Token{}, false
 	}
-	if hour := now.Truncate(time.Hour).UTC(); r.Used.Before(hour) {
-		r.Used = hour
+	used := &r.Used
+	if hash == r.Old {
+		used = &r.OldUsed
+	}
+	if hour := now.Truncate(time.Hour).UTC(); used.Before(hour) {
+		*used = hour
 		b.byID[id] = r
 		b.table.Later(map[string]any{id: r}, nil) // Later never waits for the disk; a lost hour harms nobody
 	}
@@ -201,10 +224,14 @@ func (b *Book) Check(secret string) (Token, bool) {
 
 // List returns the tokens by name.
 func (b *Book) List() []Token {
+	now := b.now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := make([]Token, 0, len(b.byID))
 	for _, r := range b.byID {
+		if !now.Before(r.OldUntil) {
+			r.OldUntil, r.OldUsed = time.Time{}, time.Time{}
+		}
 		list = append(list, r.Token)
 	}
 	sort.Slice(list, func(i, j int) bool {
@@ -218,24 +245,33 @@ func (b *Book) List() []Token {
 func (b *Book) Revoke(which string) (Token, error) {
 	b.change.Lock()
 	defer b.change.Unlock()
+	r, err := b.find(which)
+	if err != nil {
+		return Token{}, err
+	}
+	// From now on it is refused, also when the disk does not take it.
 	b.mu.Lock()
+	b.unlist(r)
+	delete(b.spent, r.ID)
+	b.mu.Unlock()
+	if err := b.table.Write(map[string]any{r.ID: nil}); err != nil {
+		return r.Token, fmt.Errorf("the token %q is refused from now on, but after a restart it would be taken again, since the disk did not take the change: %w", r.Name, err)
+	}
+	return r.Token, nil
+}
+
+// find is the token with an id or name; ErrUnknown.
+func (b *Book) find(which string) (record, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	r, ok := b.byID[which]
 	for _, x := range b.byID {
 		if !ok && strings.EqualFold(x.Name, which) {
 			r, ok = x, true
 		}
 	}
-	b.mu.Unlock()
 	if !ok {
-		return Token{}, &Error{Text: fmt.Sprintf("There is no token %q. `doorway token list` shows them.", which), Err: ErrUnknown}
+		return record{}, &Error{Text: fmt.Sprintf("There is no token %q. `doorway token list` shows them.", which), Err: ErrUnknown}
 	}
-	// From now on it is refused, also when the disk does not take it.
-	b.mu.Lock()
-	delete(b.byID, r.ID)
-	delete(b.byHash, r.Hash)
-	b.mu.Unlock()
-	if err := b.table.Write(map[string]any{r.ID: nil}); err != nil {
-		return r.Token, fmt.Errorf("the token %q is refused from now on, but after a restart it would be taken again, since the disk did not take the change: %w", r.Name, err)
-	}
-	return r.Token, nil
+	return r, nil
 }
