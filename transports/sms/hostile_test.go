@@ -65,3 +65,33 @@ func TestReportIsAwaitedForTheTextsOwnValidity(t *testing.T) {
 		h.want(long, transports.SentUnconfirmed)
 	})
 }
+
+// STOP takes back at once what waits, also what was to be sent in a month, and says why.
+func TestStopTakesBackAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0")
+		h := start(t, p)
+		defer h.stop()
+		id := h.send("next month", func(m *transports.Message) { m.NotBefore = time.Now().Add(30 * 24 * time.Hour) })
+		alarm := h.send("next day", urgent, func(m *transports.Message) { m.NotBefore = time.Now().Add(24 * time.Hour) })
+		h.hear(t, p, bob, "stop")
+		pass(2 * time.Minute)
+		h.want(id, transports.Cancelled)
+		h.want(alarm, transports.Cancelled)
+		told := 0
+		for _, e := range h.events {
+			if r, ok := e.(transports.Receipt); ok && r.State == transports.Cancelled {
+				told++
+				if r.Err == nil || !strings.Contains(r.Err.Text, "STOP has come") {
+					t.Errorf("told %+v", r)
+				}
+			}
+		}
+		if told != 2 {
+			t.Errorf("told of %d", told)
+		}
+		if got := p.texts(); len(got) != 1 || got[0] != stopAnswer {
+			t.Errorf("sent %q", got)
+		}
+	})
+}

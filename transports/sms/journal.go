@@ -33,6 +33,7 @@ type journal struct {
 	Waits    int              `json:"waits,omitempty"` // pauses in a row because the modem was not ready
 	State    transports.State `json:"state"`           // what this network saved last; another one in the job was a person's doing
 	Told     transports.State `json:"told,omitempty"`  // the last Receipt the sink took
+	Why      string           `json:"why,omitempty"`   // why the house took it back; "" when a person did
 	Resent   bool             `json:"resent,omitempty"`
 	Parts    []part           `json:"parts"`
 }

@@ -30,6 +30,7 @@ const (
 	postLate                         // a modem gave an answer late
 	postReport                       // a status report is on disk
 	postTold                         // the sink took a receipt
+	postStopped                      // a number wants no texts any more
 )
 
 type post struct {
@@ -41,6 +42,7 @@ type post struct {
 	mr     byte
 	report report
 	since  time.Time
+	num    string
 }
 
 // report is a status report that has not found its part yet.
@@ -82,6 +84,7 @@ type keeper struct {
 	reports []report
 	lates   []post
 	tells   []post
+	stops   []string     // numbers whose waiting texts are to be taken back
 	settled settled      // final reports that found their part, lately
 	busy    []pdu.Number // recipients of texts whose references may not be known yet
 	swept   time.Time
@@ -258,6 +261,8 @@ func (k *keeper) take(p post) {
 		k.reports = append(k.reports, p.report)
 	case postTold:
 		k.tells = append(k.tells, p)
+	case postStopped:
+		k.stops = append(k.stops, p.num)
 	}
 }
 
@@ -284,6 +289,7 @@ func (k *keeper) look(job transports.Job) {
 
 // settle does what had to wait until no worker held the job.
 func (k *keeper) settle(ctx context.Context, now time.Time) {
+	k.stops = slices.DeleteFunc(k.stops, func(num string) bool { return k.takeBack(ctx, num) })
 	k.tells = slices.DeleteFunc(k.tells, func(p post) bool {
 		return !k.s.held(p.job) && k.change(ctx, p.job, func(job *transports.Job, j *journal) bool {
 			if j.Told == p.state {

@@ -116,6 +116,9 @@ func (n *Network) SetOptOut(typed string, out bool) (num string, changed bool, e
 		return "", false, err
 	}
 	changed, err = s.out.set(num, optRecord{Out: out, At: s.env.Now().Round(0)})
+	if out && err == nil {
+		s.posts.put(post{kind: postStopped, num: num})
+	}
 	if err != nil {
 		err = down("The wish of "+num+" could not be stored. Try again in a moment.", err)
 	}

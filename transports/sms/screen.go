@@ -49,6 +49,7 @@ func (r *receiver) screen(m *inMessage, msg *transports.Message) (on bool, err e
 		if err != nil {
 			return false, err
 		}
+		s.posts.put(post{kind: postStopped, num: num})
 		if changed {
 			s.env.Log.Info("sms number has opted out", "comp", "sms", "net", masked(num), "ref", m.Ref)
 			r.auto(num, s.n.cfg.Answers.Stop, stopAnswer, m.Ref, false)

@@ -244,11 +244,11 @@ func TestStopCancelsWhatWaits(t *testing.T) {
 		h.hear(t, p, bob, "stop")
 		pass(9 * time.Hour)
 		h.want(id, transports.Cancelled)
-		if s := p.texts(); len(s) != 1 || s[0] != stopAnswer || h.receipts() != "accepted cancelled" {
+		if s := p.texts(); len(s) != 1 || s[0] != stopAnswer || h.receipts() != "cancelled accepted" {
 			t.Errorf("sent %q, told %q", s, h.receipts())
 		}
 		job, err := h.outbox.Get(id)
-		if err != nil || !strings.Contains(job.History[len(job.History)-1].Note, "STOP has come") {
+		if err != nil || !strings.Contains(job.Error, "STOP has come") {
 			t.Errorf("%+v %v", job, err)
 		}
 	})

@@ -187,8 +187,11 @@ func (s *Session) put(ctx context.Context, m transports.Message, num string, atO
 	if err := s.encode(j, validity); err != nil {
 		return "", err
 	}
-	n, local := len(j.Parts), s.n.clock(now)
-	if err := s.reserve(m.Sender, n, m.Urgent, local); err != nil {
+	n, local, payer := len(j.Parts), s.n.clock(now), m.Sender
+	if m.Room != "" {
+		payer = "" // rooms have a cap of their own, which the bridge keeps
+	}
+	if err := s.reserve(payer, n, m.Urgent, local); err != nil {
 		return "", err
 	}
 	job := transports.Job{Key: m.Key, Dest: num, Priority: prio, Lane: lane, Created: now,
@@ -198,7 +201,7 @@ func (s *Session) put(ctx context.Context, m transports.Message, num string, atO
 	}
 	id, err := s.env.Outbox.Put(ctx, job)
 	if err != nil {
-		s.count(local, m.Sender, -n)
+		s.count(local, payer, -n)
 		return "", &transports.Error{Kind: transports.Down, Temporary: true,
 			Text: "The text could not be stored, so nothing was sent to " + num + ". Try again in a moment.", Err: err}
 	}
@@ -351,9 +354,12 @@ func (s *Session) receipt(id uint64, j *journal, st transports.State) {
 		r.Err = &transports.Error{Kind: transports.Down, Temporary: true, Text: j.unsure()}
 	case transports.Expired:
 		r.Err = &transports.Error{Kind: transports.Down, Temporary: true,
-			Text: "The text to " + j.To + " could not be sent in time, because no modem was ready. It was given up; send it again if it still matters."}
+			Text: "The text to " + j.To + " could not be sent in time: no modem was ready, or its turn did not come. It was given up; send it again if it still matters."}
 	case transports.Cancelled:
 		r.Err = &transports.Error{Kind: transports.Refused, Text: "The text to " + j.To + " was cancelled before it was sent."}
+		if j.Why != "" {
+			r.Err.Text = j.Why
+		}
 	}
 	var done func()
 	if st != transports.Accepted { // what is only progress is not offered again after a restart

@@ -34,6 +34,7 @@ import (
 	"time"
 
 	"doorway/modem"
+	"doorway/modem/pdu"
 	"doorway/transports"
 	"doorway/transports/number"
 )
@@ -157,6 +158,22 @@ func (n *Network) Send(ctx context.Context, m transports.Message) (transports.Re
 		return "", notRunning()
 	}
 	return s.Send(ctx, m)
+}
+
+// May is nil for a recipient that may be texted, else an *Error that says why not.
+func (n *Network) May(to transports.ContactID) error {
+	s := n.current.Load()
+	if s == nil {
+		return notRunning()
+	}
+	_, err := s.addressee(to)
+	return err
+}
+
+// Parts is how many parts a text has.
+func (*Network) Parts(body string) int {
+	n, _ := pdu.Parts(body)
+	return n
 }
 
 // Changed tells of a job that the outbox itself has ended, cancelled or expired, so that its sender is told at once and not

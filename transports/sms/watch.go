@@ -177,7 +177,7 @@ func (k *keeper) next(now time.Time) time.Duration {
 	if len(k.reports) > 0 {
 		sooner(now.Add(keepReport))
 	}
-	if len(k.lates) > 0 || len(k.tells) > 0 {
+	if len(k.lates) > 0 || len(k.tells) > 0 || len(k.stops) > 0 {
 		sooner(now.Add(time.Second)) // what is held is released with a post; this is for the rest
 	}
 	if at.IsZero() {

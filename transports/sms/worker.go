@@ -88,8 +88,8 @@ func (s *Session) handle(ctx context.Context, u *unit, it transports.Item) error
 	if !now.Before(j.Deadline) {
 		return d.giveUp("")
 	}
-	if _, out := s.out.has(j.To); out && j.sent() == 0 && (j.Urgent || !j.AtOnce) { // but for our own answer to STOP
-		return d.it.Save(transports.Cancelled, d.stamp(transports.Cancelled), "STOP has come from "+j.To+" meanwhile, so the text was not sent.")
+	if j.Why = s.unwanted(j); j.Why != "" {
+		return d.it.Save(transports.Cancelled, d.stamp(transports.Cancelled), j.Why)
 	}
 	if at := s.n.opens(j.Urgent || j.AtOnce, now); j.sent() == 0 && at.After(now) {
 		j.Deadline = j.Deadline.Add(at.Sub(now)) // the hours are not the text's fault
