@@ -1,6 +1,7 @@
 package sms
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -94,4 +95,46 @@ func TestStopTakesBackAtOnce(t *testing.T) {
 			t.Errorf("sent %q", got)
 		}
 	})
+}
+
+// The hours of a cap are those of the local clock, also where that is half an hour off.
+func TestCapsOfHalfHourZones(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0")
+		h := open(t, newMemOutbox(), newMemTable(), Config{Country: "91", Location: time.FixedZone("IST", 5*3600+1800),
+			Routes: map[string]Route{"gsm0": {PerHour: 5}}}, p)
+		defer h.stop()
+		for i := range 6 {
+			h.send(fmt.Sprint(i), to("+919155501"))
+		}
+		if n := len(p.texts()); n != 4 {
+			t.Fatalf("sent %d", n)
+		}
+		pass(31 * time.Minute) // it began at half past five
+		if n := len(p.texts()); n != 6 {
+			t.Errorf("sent %d in the next hour", n)
+		}
+	})
+}
+
+// Hours that begin where summer time leaves an hour out begin after it, and no text waits for the next day.
+func TestHoursThatSummerTimeLeavesOut(t *testing.T) {
+	for _, c := range []struct{ zone, day, want string }{
+		{"America/New_York", "2026-03-08T01:00:00", "2026-03-08T03:30:00-04:00"},
+		{"Europe/Berlin", "2026-03-29T01:00:00", "2026-03-29T03:30:00+02:00"},
+	} {
+		l, err := time.LoadLocation(c.zone)
+		if err != nil {
+			t.Skip(err)
+		}
+		at, err := time.ParseInLocation("2006-01-02T15:04:05", c.day, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hours := Hours{150, 20 * 60}
+		opens := hours.Opens(at)
+		if got := opens.Format(time.RFC3339); got != c.want || !hours.Opens(opens).Equal(opens) {
+			t.Errorf("%s opens %s, want %s", c.zone, got, c.want)
+		}
+	}
 }

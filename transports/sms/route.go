@@ -230,7 +230,7 @@ func (n *Network) Troubles() []Trouble {
 			continue
 		}
 		if why := s.lack(u, now); why != "" {
-			list = append(list, Trouble{u.name, why + ". Other texts wait or go through another modem; raise the cap if that is too little.", s.n.clock(now).Truncate(time.Hour)})
+			list = append(list, Trouble{u.name, why + ". Other texts wait or go through another modem; raise the cap if that is too little.", hourOf(s.n.clock(now))})
 			continue
 		}
 		if st := u.m.Status(); st.State == modem.Ready && !u.home(st) {

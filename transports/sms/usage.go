@@ -101,8 +101,20 @@ func room(most, used int, urgent bool) int {
 	return most - used
 }
 
-// fullHour is when the hour's caps begin anew, and at midnight the day's.
-func fullHour(now time.Time) time.Time { return now.Truncate(time.Hour).Add(time.Hour) }
+// fullHour is when the hour's caps begin anew, and at midnight the day's. now is in local time: not all zones are whole
+// hours off, and an hour that comes twice (the end of summer time) is one.
+func fullHour(now time.Time) time.Time {
+	at := hourOf(now).Add(time.Hour)
+	if at.Hour() == now.Hour() {
+		at = at.Add(time.Hour)
+	}
+	return at
+}
+
+// hourOf is when the hour began.
+func hourOf(now time.Time) time.Time {
+	return now.Add(-time.Duration(now.Minute()*60+now.Second())*time.Second - time.Duration(now.Nanosecond()))
+}
 
 // capped refuses a text that a cap of the person or of the house has no room for.
 func (s *Session) capped(sender string, parts int, urgent bool, now time.Time) error {
@@ -128,19 +140,33 @@ type Hours struct{ From, Until int }
 
 // Opens returns t when the hours hold then, else when they begin next.
 func (h Hours) Opens(t time.Time) time.Time {
-	m := t.Hour()*60 + t.Minute()
-	switch {
-	case h.From == h.Until:
-		return t
-	case h.From < h.Until && m >= h.From && m < h.Until:
-		return t
-	case h.From > h.Until && (m >= h.From || m < h.Until):
+	if h.hold(t) {
 		return t
 	}
 	y, mo, d := t.Date()
-	at := time.Date(y, mo, d, h.From/60, h.From%60, 0, 0, t.Location())
+	at := h.begin(y, mo, d, t.Location())
 	if !at.After(t) {
-		at = time.Date(y, mo, d+1, h.From/60, h.From%60, 0, 0, t.Location())
+		at = h.begin(y, mo, d+1, t.Location())
+	}
+	return at
+}
+
+func (h Hours) hold(t time.Time) bool {
+	m := t.Hour()*60 + t.Minute()
+	switch {
+	case h.From == h.Until:
+		return true
+	case h.From < h.Until:
+		return m >= h.From && m < h.Until
+	}
+	return m >= h.From || m < h.Until
+}
+
+// begin is From of a day. Where summer time leaves that out it is an hour later: time.Date may have gone back.
+func (h Hours) begin(y int, mo time.Month, d int, l *time.Location) time.Time {
+	at := time.Date(y, mo, d, h.From/60, h.From%60, 0, 0, l)
+	if !h.hold(at) {
+		at = at.Add(time.Hour)
 	}
 	return at
 }
