@@ -232,6 +232,25 @@ func TestVersionsOfSharedRosters(t *testing.T) {
 	})
 }
 
+// TestVersionWhereTheLastContactLooksAsBefore: the last push of a change has the
+// version, also when a later contact has changed and its own name hides that.
+func TestVersionWhereTheLastContactLooksAsBefore(t *testing.T) {
+	playWith(t, with("s", "Sales", "alice bob carol", "members"), func(t *testing.T, o *office) {
+		a := o.online(alice + "/desk")
+		a.Say(setXML("1", item(carol, "name='My Carol'")))
+		a.Recv()
+		o.groups.edit(func() { o.groups.names["bob"], o.groups.names["carol"] = "Bob Miller", "Carol Smith" })
+		got := a.Take()
+		if len(got) != 1 {
+			t.Fatalf("%d pushes, want one of bob", len(got))
+		}
+		q, _ := got[0].Child("jabber:iq:roster", "query")
+		if ver(t, a, q.Attr("ver")) != "" {
+			t.Errorf("the version %q of the push is not that of the roster", q.Attr("ver"))
+		}
+	})
+}
+
 // TestBlockingOverridesGroups: who is blocked gets no presence by any change of groups.
 func TestBlockingOverridesGroups(t *testing.T) {
 	playWith(t, newGroups(), func(t *testing.T, o *office) {

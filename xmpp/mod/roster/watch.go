@@ -2,6 +2,7 @@ package roster
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"doorway/xmpp"
@@ -134,15 +135,16 @@ func (r *round) diffs(diffs []diff, user jid.JID) []diff {
 // the change took its turn; version is the one that they have after it.
 func (r *round) news(a *account, diffs []diff, items []*item, version string) []news {
 	list := make([]news, 0, len(diffs))
-	for i, d := range diffs {
-		ver := interimVersion
-		if i == len(diffs)-1 {
-			ver = version
+	for i := len(diffs) - 1; i >= 0; i-- { // from the end: the last push has the version
+		n, ok := r.one(a, diffs[i], find(items, diffs[i].contact), version)
+		if !ok {
+			continue
 		}
-		if n, ok := r.one(a, d, find(items, d.contact), ver); ok {
-			list = append(list, n)
+		if list = append(list, n); n.push != nil {
+			version = interimVersion
 		}
 	}
+	slices.Reverse(list)
 	return list
 }
 
