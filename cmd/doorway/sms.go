@@ -31,6 +31,9 @@ func runSMSSend(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	if *valid < 0 {
+		return usagef("--valid %s is no time to try a text in: write 30m, or 2h", *valid)
+	}
 	text := rest[1]
 	if text == "-" {
 		b, err := io.ReadAll(io.LimitReader(a.in, 1<<20))

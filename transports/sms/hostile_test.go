@@ -1,6 +1,7 @@
 package sms
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -137,4 +138,24 @@ func TestHoursThatSummerTimeLeavesOut(t *testing.T) {
 			t.Errorf("%s opens %s, want %s", c.zone, got, c.want)
 		}
 	}
+}
+
+// Years that no clock of the store can hold are refused in words.
+func TestFarFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0")
+		h := start(t, p)
+		defer h.stop()
+		for _, y := range []int{2003, 2300, 9999, 20000} {
+			_, err := h.s.Send(t.Context(), transports.Message{To: bob, Body: "hi", NotBefore: time.Date(y, 12, 31, 23, 59, 0, 0, time.UTC)})
+			var te *transports.Error
+			if !errors.As(err, &te) || te.Kind != transports.Refused || !strings.Contains(te.Text, fmt.Sprint(y)) {
+				t.Errorf("%d: %v", y, err)
+			}
+		}
+		synctest.Wait()
+		if len(p.texts()) != 0 {
+			t.Error("sent")
+		}
+	})
 }

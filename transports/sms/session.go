@@ -170,6 +170,10 @@ func (s *Session) put(ctx context.Context, m transports.Message, num string, atO
 		return "", &transports.Error{Kind: transports.Refused, Text: "The text is empty, so nothing was sent to " + num + "."}
 	}
 	now := s.env.Now()
+	if m.NotBefore.Sub(now) > furthest {
+		return "", &transports.Error{Kind: transports.Refused, Text: "The text to " + num + " is for " + s.n.clock(m.NotBefore).Format("2 January 2006") +
+			", which is too far away. Texts are kept for a year at most."}
+	}
 	validity, prio := s.n.validity(m.Urgent), chatPriority
 	if m.Validity > 0 {
 		validity = min(m.Validity, longestValidity)
@@ -208,6 +212,9 @@ func (s *Session) put(ctx context.Context, m transports.Message, num string, atO
 	s.posts.put(post{kind: postQueued, job: id})
 	return refOf(id), nil
 }
+
+// furthest is how far ahead a text may be sent.
+const furthest = 366 * 24 * time.Hour
 
 // longestValidity is what TP-VP can say (3GPP TS 23.040 §9.2.3.12.1).
 const longestValidity = 63 * 7 * 24 * time.Hour
