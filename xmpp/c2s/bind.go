@@ -84,7 +84,7 @@ func (n *negotiation) bind(b *batch, t *xmlstream.Token) (done bool, err error) 
 	// What others have queued since Bind comes after the answer.
 	answer := iq.Reply("<bind xmlns='" + nsBind + "'><jid>" + xmlstream.Escaped(s.JID().String()) + "</jid></bind>")
 	q := queues.Get().(*queue)
-	q.items = append(q.items, item{raw: string(n.link.AppendStanza(nil, answer))})
+	q.items = append(q.items, item{raw: string(n.link.AppendStanza(nil, answer)), mark: framed})
 	if n.out != nil {
 		q.items = append(q.items, n.out.items...)
 		n.out.free()

@@ -75,7 +75,7 @@ type Server struct {
 	conns   map[*conn]struct{}
 	waiting map[string]int // connections that are not authenticated, by address
 	pending int            // their sum
-	serving int            // calls of Serve and ServeLink
+	serving int            // calls of Serve and ServeLinks
 	stop    context.CancelFunc
 	swept   chan struct{} // closed when the sweep has ended
 	absent  absentees

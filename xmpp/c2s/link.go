@@ -14,7 +14,8 @@ import (
 // time; the rest is safe for concurrent use.
 //
 // The Append methods encode one frame as the wire wants it. Write takes
-// whole frames, any number, as they were appended.
+// whole frames, any number, as they were appended. XML that is one space keeps
+// the stream alive (RFC 6120 §4.6.1).
 type Link interface {
 	// Next returns the next frame, as xmlstream.Reader.Next does. A deadline
 	// error is resumable. While it is watched it need not wait between two
@@ -46,6 +47,10 @@ type Link interface {
 	Shut(limit time.Time) error
 	Close() error
 
+	// Echoes reports that the client answers the white space that keeps the
+	// stream alive, as RFC 6455 §5.5.2 has it.
+	Echoes() bool
+
 	Secure() bool
 	Binding() sasl.Binding // for SASL channel binding
 	Addr() string          // the client's IP address, without port
@@ -59,6 +64,8 @@ type Meter interface {
 	BeforeRead(inside bool) error
 	// AfterRead tells that n bytes have come.
 	AfterRead(n int)
+	// Reply queues what the link itself has to answer, a whole frame.
+	Reply(frame string)
 }
 
 // Header is what a stream's opening says (RFC 6120 §4.7).

@@ -25,6 +25,7 @@ const (
 	ends         // the stream's closing tag, raw is empty
 	counted      // a stanza that the client will acknowledge
 	again        // one of those, to be written once more (XEP-0198 §5); not charged
+	framed       // raw is a frame as the link wants it
 )
 
 func (it item) size() int {
@@ -198,6 +199,8 @@ func (c *conn) pump(mayWait bool) {
 				b = c.link.AppendStanza(b, it.st)
 			case it.mark == ends:
 				b = c.link.AppendClose(b)
+			case it.mark == framed:
+				b = append(b, it.raw...)
 			default:
 				b = c.link.AppendXML(b, it.raw)
 			}

@@ -204,10 +204,22 @@ func isNetwork(err error) bool {
 
 // BeforeRead implements Meter.
 func (c *conn) BeforeRead(inside bool) error {
-	if inside && c.begun.Load() == 0 {
+	switch begun := c.begun.Load(); {
+	case inside && begun == 0:
 		c.begun.Store(time.Now().UnixNano())
+	case !inside && begun != 0: // it was none of the stream's
+		c.begun.Store(0)
 	}
 	return c.pace.wait(&c.srv.lim)
+}
+
+// Reply implements Meter.
+func (c *conn) Reply(frame string) {
+	c.mu.Lock()
+	if c.state < parted {
+		c.push(context.Background(), item{raw: frame, mark: framed})
+	}
+	c.mu.Unlock()
 }
 
 // AfterRead implements Meter.

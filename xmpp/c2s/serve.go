@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// run is one call of Serve or ServeLink: it owns its connections' goroutines.
+// run is one call of Serve or ServeLinks: it owns its connections' goroutines.
 type run struct {
 	srv *Server
 	ctx context.Context
@@ -39,23 +39,26 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, direct bool) error {
 	return fmt.Errorf("listen on %s: %w", l.Addr(), err)
 }
 
-// ServeLink serves one client on a link that another package has made, and
-// returns when it has ended. ctx ends it as it does in Serve.
-func (s *Server) ServeLink(ctx context.Context, l Link) error {
+// ServeLinks serves clients on links that another package makes, until ctx
+// ends; then it ends their streams as Serve does. Nobody else may use a link
+// that it has received; it closes each.
+func (s *Server) ServeLinks(ctx context.Context, links <-chan Link) {
 	r := s.enter(ctx)
 	defer s.leave()
-	if !s.admit(l.Addr()) {
-		return errors.Join(errCrowded, l.Close())
+	for {
+		select {
+		case l := <-links:
+			if !s.admit(l.Addr()) {
+				s.log.Debug("connection refused", "net", l.Addr(), "err", errCrowded)
+				_ = l.Close() // ignored: it was not used
+				continue
+			}
+			r.start(l, false)
+		case <-ctx.Done():
+			r.shutdown()
+			return
+		}
 	}
-	r.start(l, false)
-	ended := make(chan struct{})
-	go func() { r.wg.Wait(); close(ended) }()
-	select {
-	case <-ended:
-	case <-ctx.Done():
-		r.shutdown()
-	}
-	return nil
 }
 
 // errCrowded says that too many connections wait for authentication.
@@ -195,7 +198,7 @@ func limitKey(addr string) string {
 	return p.String()
 }
 
-// enter and leave bracket Serve and ServeLink; the sweep runs in between.
+// enter and leave bracket Serve and ServeLinks; the sweep runs in between.
 func (s *Server) enter(ctx context.Context) *run {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -133,6 +133,7 @@ func (l *tcpLink) Watch(m Meter)                     { l.meter = m }
 func (l *tcpLink) SetReadDeadline(t time.Time) error { return l.sock.Conn.SetReadDeadline(t) }
 func (l *tcpLink) Secure() bool                      { return l.secure.Load() }
 func (l *tcpLink) Addr() string                      { return l.addr }
+func (l *tcpLink) Echoes() bool                      { return false }
 
 func (l *tcpLink) Binding() sasl.Binding {
 	if l.tls == nil {

@@ -42,9 +42,10 @@ type Credentials interface {
 // that may not log in now. Only who has the right password learns of it.
 type Barrier interface{ Disabled(local string) bool }
 
-// Binding is what the TLS connection offers for channel binding; zero without TLS.
+// Binding is how a connection is secured, and what TLS offers for channel binding; zero without TLS.
 type Binding struct {
 	TLS      bool
+	Local    bool   // no TLS, but the connection does not leave this machine: no PLAIN
 	Exporter []byte // tls-exporter (RFC 9266), nil when not available
 	EndPoint []byte // tls-server-end-point (RFC 5929 §4)
 	// Export, when not nil, makes the Exporter data when a client asks for it:
@@ -143,7 +144,7 @@ func (s *Server) Mechanisms(b Binding) []string {
 	if b.available() {
 		names = append(names, scram256Plus, scram1Plus)
 	}
-	if b.TLS || s.c.Plaintext {
+	if b.TLS || b.Local || s.c.Plaintext {
 		names = append(names, scram256, scram1)
 	}
 	if b.TLS {

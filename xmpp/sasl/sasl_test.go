@@ -285,6 +285,7 @@ func TestMechanisms(t *testing.T) {
 	}{
 		{exporter, "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN"},
 		{Binding{TLS: true}, "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN"},
+		{Binding{Local: true}, "SCRAM-SHA-256 SCRAM-SHA-1"},
 		{Binding{Exporter: []byte("x")}, ""},
 	} {
 		if got := strings.Join(s.Mechanisms(c.b), " "); got != c.want {
