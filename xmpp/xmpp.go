@@ -304,6 +304,12 @@ type Subscriptions interface {
 	Remove(ctx context.Context, user, contact jid.JID) error
 }
 
+// Losses is an optional ability of Subscriptions, for a type assertion. Losses
+// rises whenever somebody has lost the sight of somebody's presence: after
+// SeesPresence says so, and before the loss is told. So who sends presence and finds
+// it risen afterwards has to look again.
+type Losses interface{ Losses() uint64 }
+
 // Caps is what entity capabilities (XEP-0115) tell others.
 type Caps interface {
 	// Has reports that the full JID's client advertised the feature.

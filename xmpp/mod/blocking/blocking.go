@@ -193,6 +193,15 @@ type visible struct {
 	m *Module
 }
 
+// Losses implements xmpp.Losses where the subscriptions do. Blocks are no losses:
+// received keeps presence from those whom a user has blocked.
+func (v visible) Losses() uint64 {
+	if l, ok := v.Subscriptions.(xmpp.Losses); ok {
+		return l.Losses()
+	}
+	return 0
+}
+
 // Contacts leaves out what is blocked.
 func (v visible) Contacts(user jid.JID, f func(contact jid.JID, subscription string)) {
 	l := v.m.of(user.Bare())

@@ -41,9 +41,13 @@ func (m *Module) Refresh(ctx context.Context, s xmpp.Session, f func(*stanza.Sta
 // broadcast sends a presence to contacts with from or both and to the user's
 // available resources. All receivers share its content.
 func (m *Module) broadcast(ctx context.Context, user jid.JID, st *stanza.Stanza) {
+	losses := m.losses()
 	m.subs.Contacts(user, func(contact jid.JID, subscription string) {
 		if subscription == "from" || subscription == "both" {
 			m.tell(ctx, st, contact)
+			if st.Type == "" {
+				m.retract(ctx, st.From, contact, losses)
+			}
 		}
 	})
 	m.tell(ctx, st, user)
@@ -146,12 +150,15 @@ func (m *Module) collect(ctx context.Context, s xmpp.Session) {
 			if len(online) == 0 {
 				return
 			}
+			losses := m.losses()
 			if !m.subs.SeesPresence(contact, user) {
 				m.refuse(ctx, contact, user, "") // the two rosters disagree: as a probe would find
 				return
 			}
 			for _, o := range online {
-				m.current(ctx, o, me)
+				if m.current(ctx, o, me) {
+					m.retract(ctx, o.JID(), me, losses)
+				}
 			}
 		}
 	})

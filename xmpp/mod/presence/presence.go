@@ -11,7 +11,8 @@
 // Local contacts are not probed: what the probe would bring is read from their
 // sessions. What is sent that way may cross a change of it; the sender looks
 // again afterwards and corrects itself, so that nobody stays online in
-// anybody's list for ever, and no lock is held while hooks run.
+// anybody's list for ever, and no lock is held while hooks run. The same holds for
+// presence that crosses the end of the right to see it (xmpp.Losses).
 //
 // Choices where the standard leaves room: a presence with a bad show or
 // priority is refused with bad-request; a probe of somebody offline is answered
@@ -35,8 +36,9 @@ const prio = 100
 
 // Module implements xmpp.Module. Safe for concurrent use after Load.
 type Module struct {
-	host xmpp.Host
-	subs xmpp.Subscriptions
+	host   xmpp.Host
+	subs   xmpp.Subscriptions
+	losses func() uint64
 }
 
 var (
@@ -45,7 +47,13 @@ var (
 )
 
 // New makes the module. subs says who sees whom.
-func New(subs xmpp.Subscriptions) *Module { return &Module{subs: subs} }
+func New(subs xmpp.Subscriptions) *Module {
+	m := &Module{subs: subs, losses: func() uint64 { return 0 }}
+	if l, ok := subs.(xmpp.Losses); ok {
+		m.losses = l.Losses
+	}
+	return m
+}
 
 // Info describes the module.
 func (m *Module) Info() xmpp.Info {
@@ -153,6 +161,14 @@ func (m *Module) tell(ctx context.Context, st *stanza.Stanza, contact jid.JID) {
 		told = nil // nothing to be refused
 	}
 	m.host.Send(ctx, st.WithTo(contact), told)
+}
+
+// retract takes available presence back that was sent to somebody who lost the
+// right to see it meanwhile; losses are those before the right was looked up.
+func (m *Module) retract(ctx context.Context, from, to jid.JID, losses uint64) {
+	if m.losses() != losses && !m.subs.SeesPresence(from.Bare(), to) {
+		m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", from, to, ""), quiet)
+	}
 }
 
 // local reports an address of the server's own domain.

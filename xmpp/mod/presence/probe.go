@@ -13,6 +13,7 @@ import (
 func (m *Module) probed(ctx context.Context, st *stanza.Stanza, exists bool) {
 	to := st.To
 	user := to.Bare()
+	losses := m.losses()
 	if !exists || !m.subs.SeesPresence(user, st.From) {
 		if !exists || !m.probedDirectly(ctx, st) {
 			m.refuse(ctx, user, st.From.Bare(), st.ID)
@@ -23,10 +24,14 @@ func (m *Module) probed(ctx context.Context, st *stanza.Stanza, exists bool) {
 	for _, s := range m.host.Sessions(user) {
 		switch {
 		case to.IsBare():
-			there = m.current(ctx, s, st.From) || there
+			if m.current(ctx, s, st.From) {
+				m.retract(ctx, s.JID(), st.From, losses)
+				there = true
+			}
 		case s.JID() == to:
 			if p, _ := s.Presence(); p != nil {
 				m.mere(ctx, s, st.From) // no details of one resource (§4.3.2)
+				m.retract(ctx, s.JID(), st.From, losses)
 				there = true
 			}
 		}

@@ -28,6 +28,8 @@ type office struct {
 	// between, when not nil, is called after presence was broadcast and before
 	// requests are delivered.
 	between func()
+	// arriving, when not nil, is called with each presence just before it is delivered.
+	arriving func(*stanza.Stanza)
 	// groups are the shared rosters, nil for none.
 	groups *groups
 }
@@ -67,11 +69,17 @@ func (o *office) start(t testing.TB) {
 	o.end = o.Go(o.roster.Run)
 }
 
-// hook is a module that calls between.
+// hook is a module that calls between and arriving.
 func (o *office) hook(host xmpp.Host) {
 	host.Presence(xmpp.Outbound, 120, func(context.Context, *xmpp.Delivery) (xmpp.Verdict, error) {
 		if o.between != nil {
 			o.between()
+		}
+		return xmpp.Pass, nil
+	})
+	host.Presence(xmpp.Inbound, 120, func(_ context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
+		if o.arriving != nil {
+			o.arriving(d.Stanza)
 		}
 		return xmpp.Pass, nil
 	})

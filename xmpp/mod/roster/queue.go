@@ -79,6 +79,9 @@ func (m *Module) commit(a *account, contact jid.JID, old, next *item, e *entry) 
 		changes[tableRequests] = map[string]any{k: v}
 	}
 	a.put(contact, next)
+	if o.state.hasFrom() && !n.state.hasFrom() {
+		m.losses.Add(1)
+	}
 	if len(changes) == 0 {
 		m.enqueue(a, e)
 		return

@@ -89,6 +89,7 @@ type Module struct {
 	roster   xmpp.Table
 	requests xmpp.Table
 	pushes   atomic.Uint64 // ids of pushes
+	losses   atomic.Uint64
 	bg       counter
 	backlog  backlog
 	gather   func(context.Context) (context.Context, func())
@@ -101,6 +102,7 @@ type Module struct {
 var (
 	_ xmpp.Module        = (*Module)(nil)
 	_ xmpp.Subscriptions = (*Module)(nil)
+	_ xmpp.Losses        = (*Module)(nil)
 )
 
 // New makes the module. shared is nil where there are no groups.

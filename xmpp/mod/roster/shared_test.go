@@ -7,6 +7,7 @@ import (
 
 	"doorway/xmpp/jid"
 	"doorway/xmpp/routertest"
+	"doorway/xmpp/stanza"
 )
 
 const carol = "carol@office.example"
@@ -80,6 +81,47 @@ func TestMemberRemovedGoesOfflineFirst(t *testing.T) {
 		b.Say("<presence><show>away</show></presence>")
 		a.Want("alice, afterwards")
 	})
+}
+
+// TestSightLostWhilePresenceIsOnItsWay: whose presence is about to be delivered when the
+// receiver loses sight of them does not stay online there for ever.
+func TestSightLostWhilePresenceIsOnItsWay(t *testing.T) {
+	for what, cause := range map[string]func(a, c *routertest.Client){
+		"broadcast": func(a, _ *routertest.Client) { a.Say("<presence><show>away</show></presence>") },
+		"login":     func(_, c *routertest.Client) { c.Say("<presence type='unavailable'/>", "<presence/>") },
+		"probe":     func(_, c *routertest.Client) { c.Say("<presence type='probe' to='" + alice + "'/>") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			playWith(t, with("s", "Sales", "alice", "bob carol"), func(t *testing.T, o *office) {
+				a, b, c := o.online(alice+"/desk"), o.online(bob+"/desk"), o.online(carol+"/desk")
+				o.arriving = func(st *stanza.Stanza) {
+					if st.Type == "" && st.From.Bare() == address("alice") && st.To.Bare() == address("carol") {
+						o.arriving = nil
+						o.groups.add("s", "Sales", "alice", "bob")
+					}
+				}
+				cause(a, c)
+				got := c.Recv()
+				if o.arriving != nil || !slices.Contains(got, pushItem(alice, "subscription='remove'")) {
+					t.Fatalf("carol got %q", got)
+				}
+				last := ""
+				for _, line := range got {
+					if strings.HasPrefix(line, "presence") && strings.Contains(line, " "+alice+"/desk > ") {
+						last = line
+					}
+				}
+				if !strings.HasPrefix(last, "presence:unavailable") {
+					t.Errorf("the last that carol hears of alice is %q, of %q", last, got)
+				}
+				for _, line := range b.Recv() {
+					if strings.HasPrefix(line, "presence:unavailable "+alice) {
+						t.Errorf("bob, who sees alice all the time, got %q", line)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestLeavingOneOfTwoGroupsIsNoRemoval is case 4.

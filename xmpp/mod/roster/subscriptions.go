@@ -59,6 +59,9 @@ func (m *Module) SeesPresence(owner, viewer jid.JID) bool {
 	return it != nil && it.state.hasFrom()
 }
 
+// Losses implements xmpp.Losses. It may rise without a loss.
+func (m *Module) Losses() uint64 { return m.losses.Load() }
+
 // Contacts implements xmpp.Subscriptions. f is called without a lock, and sees
 // the user's own part as it was when Contacts was called. Those who only see the user
 // through a group are among them, with from.

@@ -55,6 +55,7 @@ const interimVersion = "-"
 // the change, and what it tells takes its turn with the user's own changes. Where
 // it is much, it only takes its turn here, and tellers tell it.
 func (m *Module) changed(ctx context.Context, c xmpp.SharedChange) {
+	m.losses.Add(1)
 	m.backlog.wait()
 	r := &round{m: m, change: c,
 		interim: make(map[*xmpp.SharedItem]*stanza.Stanza), removed: make(map[jid.JID]*stanza.Stanza)}
