@@ -41,8 +41,11 @@ func (q *Queue) load() error {
 		if c != working {
 			return true
 		}
-		if d.State == transports.RetryWait && d.Set > now {
-			at -= d.Set - now // the clock went back meanwhile: keep the length of the pause
+		if d.Set > now && (d.State == transports.RetryWait || at <= d.Set) { // the clock went back meanwhile
+			at -= d.Set - now // keep the length of the pause, and of the validity
+			if d.Deadline != 0 {
+				d.Deadline = max(d.Deadline-(d.Set-now), 1)
+			}
 		}
 		q.index.put(&entry{
 			id: id, due: at, deadline: d.Deadline, dest: hashDest(d.Dest),
@@ -58,6 +61,9 @@ func (q *Queue) load() error {
 func (q *Queue) enter(e *entry, r *record) {
 	j := &r.Job
 	e.due, e.deadline, e.dest, e.prio = r.Due, unix(j.Deadline), hashDest(j.Dest), int32(j.Priority)
+	if now := unix(q.now()); e.due > now && j.State == transports.Queued && j.NotBefore.IsZero() {
+		e.due = now // it was due at once, by a clock that has gone back since
+	}
 	e.tried, e.lane = j.Attempts > 0, q.index.lane(j.Lane)
 	q.index.put(e, unix(q.now()))
 	q.rouse()

@@ -47,10 +47,10 @@ func (q *Queue) Run(ctx context.Context) error {
 // expire ends the jobs that nobody may send any more and returns the next deadline.
 func (q *Queue) expire(ctx context.Context) (next int64) {
 	for {
-		now := q.now()
 		var ids []uint64
 		next = math.MaxInt64
 		q.mu.Lock()
+		now := q.look()
 		for id, e := range q.index.jobs {
 			switch {
 			case e.place == held || e.tried || e.deadline == 0:
@@ -59,7 +59,7 @@ func (q *Queue) expire(ctx context.Context) (next int64) {
 					ids = append(ids, id)
 				}
 			default:
-				next = min(next, e.deadline)
+				next = min(next, q.deadline(id, e.deadline))
 			}
 		}
 		q.expires = next
@@ -71,6 +71,13 @@ func (q *Queue) expire(ctx context.Context) (next int64) {
 			return unix(now.Add(longestWait)) // the disk does not take it: not at once again
 		}
 	}
+}
+
+// over reports that a job's deadline has passed.
+func (q *Queue) over(id uint64, r *record, now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.deadline(id, unix(r.Job.Deadline)) <= unix(now)
 }
 
 // expireAll records a batch in as few commits as possible.
@@ -87,7 +94,7 @@ func (q *Queue) expireAll(ctx context.Context, ids []uint64) (ok bool) {
 		}
 		old, err := q.read(id)
 		now := q.now()
-		if err != nil || classOf(old.Job.State) != working || old.Job.Attempts > 0 || old.Job.State == transports.OnAir || now.Before(old.Job.Deadline) {
+		if err != nil || classOf(old.Job.State) != working || old.Job.Attempts > 0 || old.Job.State == transports.OnAir || !q.over(id, old, now) {
 			q.letGo(id, old, err)
 			continue
 		}
@@ -184,7 +191,7 @@ func (q *Queue) forgetKeys(ctx context.Context) {
 		err := q.keys.Range(from, to, false, func(key string, raw []byte) bool {
 			last = key
 			var row keyRow
-			if json.Unmarshal(raw, &row) == nil && now.Sub(time.Unix(0, row.At)) < keyAge {
+			if json.Unmarshal(raw, &row) == nil && now.Sub(time.Unix(0, row.At)).Abs() < keyAge {
 				return true
 			}
 			if name := key[len(q.prefix()):]; q.tryClaim(name) {

@@ -67,6 +67,8 @@ type Queue struct {
 	waiting int                      // workers that wait
 	expires int64                    // the deadline Run waits for
 	kick    chan struct{}            // tells Run of an earlier one
+	clock   watch
+	jumps   []jump
 }
 
 // Options of a Queue.
@@ -165,7 +167,7 @@ func (q *Queue) Find(key string) (id uint64, ok bool, err error) {
 	if err != nil {
 		return 0, false, fmt.Errorf("find job by key: %w", err)
 	}
-	if !found || q.now().Sub(time.Unix(0, row.At)) >= keyAge {
+	if !found || q.now().Sub(time.Unix(0, row.At)).Abs() >= keyAge {
 		return 0, false, nil
 	}
 	return row.ID, true, nil

@@ -36,7 +36,7 @@ func (q *Queue) Serve(ctx context.Context, l transports.Lease, f func(context.Co
 func (q *Queue) lease(ctx context.Context, l transports.Lease) *item {
 	for ctx.Err() == nil {
 		q.mu.Lock()
-		now := q.now()
+		now := q.look()
 		e := q.index.take(unix(now), l.Accept)
 		if e == nil {
 			q.wait(ctx, now, l.Again)
@@ -48,7 +48,7 @@ func (q *Queue) lease(ctx context.Context, l transports.Lease) *item {
 		if was != transports.OnAir {
 			q.shift(id, was, transports.Leased)
 		}
-		late := q.late(e, now)
+		late, deadline := q.late(e, now), q.deadline(id, e.deadline)
 		it := &item{q: q, id: id, dest: e.dest}
 		q.mu.Unlock()
 
@@ -59,6 +59,9 @@ func (q *Queue) lease(ctx context.Context, l transports.Lease) *item {
 			continue
 		}
 		it.disk, it.r = disk, *disk
+		if deadline != e.deadline {
+			it.r.Job.Deadline = time.Unix(0, deadline).UTC()
+		}
 		if late {
 			if err := it.Save(transports.Expired, nil, tooLate); err != nil {
 				q.log().Error("expired job cannot be recorded", "job", id, "err", err)
@@ -77,9 +80,9 @@ func (q *Queue) lease(ctx context.Context, l transports.Lease) *item {
 	return nil
 }
 
-// late reports that a job's deadline passed before its first attempt.
+// late reports that a job's deadline passed before its first attempt. mu is held.
 func (q *Queue) late(e *entry, now time.Time) bool {
-	return !e.tried && e.deadline != 0 && e.deadline <= unix(now) && e.state != numberOf(transports.OnAir)
+	return !e.tried && e.deadline != 0 && q.deadline(e.id, e.deadline) <= unix(now) && e.state != numberOf(transports.OnAir)
 }
 
 // wait sleeps until a job may be due or again has a value. It is entered with mu held and leaves
@@ -201,6 +204,11 @@ func (it *item) save(s transports.State, payload []byte, note string, at time.Ti
 		return fmt.Errorf("job %d: %w", it.id, err)
 	}
 	was := it.disk.Job.State
+	if !r.Job.Deadline.Equal(it.disk.Job.Deadline) {
+		q.mu.Lock()
+		q.known(it.id)
+		q.mu.Unlock()
+	}
 	it.r, it.disk = r, &r
 	it.undecided = classOf(s) == working && at.IsZero()
 	q.replaced(was, &r)

@@ -1,9 +1,11 @@
 package sms
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,6 +158,78 @@ func TestFarFuture(t *testing.T) {
 		synctest.Wait()
 		if len(p.texts()) != 0 {
 			t.Error("sent")
+		}
+	})
+}
+
+// The clock of the box is set while texts wait for the network and for their reports.
+func TestClockIsSet(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for name, by := range map[string]time.Duration{"back": -year, "forward": year} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var shift atomic.Int64
+				p := newPeer("gsm0", answer{}, answer{class: modem.ClassAmbiguous, cms: 500})
+				h := clocked(t, newMemOutbox(), newMemTable(), func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }, p)
+				defer h.stop()
+				sent := h.send("sent")
+				alarm := h.send("alarm", urgent)
+				h.want(alarm, transports.PossiblySent)
+				pass(time.Minute)
+				shift.Store(int64(by))
+				pass(90 * time.Second)
+				if c := h.chain(alarm); c.State != transports.Accepted && c.State != transports.RetryWait { // repeated after two minutes
+					t.Errorf("the alarm is %s", c.State)
+				}
+				h.want(sent, transports.Accepted)
+				pass(24*time.Hour + 50*time.Minute)
+				h.want(sent, transports.Accepted)
+				pass(time.Hour)
+				h.want(sent, transports.SentUnconfirmed)
+			})
+		})
+	}
+}
+
+// clocked runs a session with a clock of its own.
+func clocked(t *testing.T, outbox *memOutbox, table *memTable, now func() time.Time, p *modemPeer) *house {
+	t.Helper()
+	h := &house{t: t, net: New(Config{Country: "49", Modems: []modem.Modem{p}}), outbox: outbox, table: table, ended: make(chan struct{})}
+	ses, err := h.net.Dial(t.Context(), transports.Account{}, transports.Env{Table: table, Outbox: outbox, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.s = ses.(*Session)
+	ctx, cancel := context.WithCancel(context.Background())
+	h.cancel = cancel
+	go func() { // stop waits for it
+		defer close(h.ended)
+		if err := h.s.Run(ctx, h.sink); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	synctest.Wait()
+	return h
+}
+
+// A part that came before the clock went back does not keep its text for a year.
+func TestIncompleteTextOfTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shift := 365 * 24 * time.Hour
+		now := func() time.Time { return time.Now().Add(shift).Round(0) }
+		p := newPeer("gsm0")
+		h := clocked(t, newMemOutbox(), newMemTable(), now, p)
+		s := modem.Stored{Modem: p.name, TPDU: deliver(t, bob, strings.Repeat("x", 200), 7, now())[0], At: now()}
+		p.inbox <- s
+		synctest.Wait()
+		table := h.table.copy()
+		h.stop()
+		shift = 0
+		h = clocked(t, newMemOutbox(), table, now, newPeer("gsm0"))
+		defer h.stop()
+		pass(16 * time.Minute)
+		if got := h.incoming(); len(got) != 1 || !strings.Contains(got[0].Body, "[part 2 of 2 missing]") {
+			t.Errorf("shown %+v", got)
 		}
 	})
 }

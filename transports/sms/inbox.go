@@ -86,6 +86,9 @@ func (r *receiver) load() error {
 			r.s.env.Log.Error("sms record unreadable", "comp", "sms", "ref", key, "err", err)
 			return true
 		}
+		if now := r.s.env.Now(); m.Last.After(now) {
+			m.Last = now // the clock went back meanwhile
+		}
 		r.byRef[m.Ref] = &m
 		if m.Total > 1 {
 			r.sets[m.key()] = append(r.sets[m.key()], &m)

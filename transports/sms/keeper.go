@@ -61,6 +61,7 @@ type tracked struct {
 	resent  bool
 	state   transports.State
 	offered transports.State // the last receipt given to the sink
+	moved   time.Duration    // by how much the clock was set since
 	parts   []trackedPart
 }
 
@@ -88,6 +89,8 @@ type keeper struct {
 	settled settled      // final reports that found their part, lately
 	busy    []pdu.Number // recipients of texts whose references may not be known yet
 	swept   time.Time
+	seen    time.Time // when follow looked at the clock last, with a monotonic reading
+	wall    time.Time // what the clock said then
 }
 
 func newKeeper(s *Session) *keeper {
@@ -168,7 +171,7 @@ func (k *keeper) adopt(job transports.Job, now time.Time) error {
 func (k *keeper) track(id uint64, st transports.State, j *journal) {
 	t := &tracked{id: id, to: pduNumber(j.To), urgent: j.Urgent, resent: j.Resent, state: st, offered: j.Told}
 	if old := k.out[id]; old != nil && old.state == st {
-		t.offered = old.offered
+		t.offered, t.moved = old.offered, old.moved
 	}
 	open := false
 	for i := range j.Parts {
@@ -235,6 +238,7 @@ func (k *keeper) run(ctx context.Context) {
 			continue // a job may have been let go between the two: it is among these
 		}
 		now := k.s.env.Now()
+		k.follow(now)
 		k.settle(ctx, now)
 		k.match(ctx, now)
 		k.watch(ctx, now)

@@ -180,8 +180,8 @@ func (r *receiver) auto(num, text, usual, key string, help bool) bool {
 		s.env.Log.Error("sms record unreadable", "comp", "sms", "ref", "auto", "err", err)
 		return false
 	}
-	rec.Times = slices.DeleteFunc(rec.Times, func(t time.Time) bool { return now.Sub(t) >= autoEvery })
-	if len(rec.Times) >= autoMost || help && now.Sub(rec.Help) < helpAtMost {
+	rec.Times = slices.DeleteFunc(rec.Times, func(t time.Time) bool { return now.Sub(t).Abs() >= autoEvery })
+	if len(rec.Times) >= autoMost || help && now.Sub(rec.Help).Abs() < helpAtMost {
 		s.env.Log.Info("sms not answered by itself, there were several answers lately", "comp", "sms", "ref", key)
 		return false
 	}

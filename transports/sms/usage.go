@@ -57,6 +57,9 @@ func (u *usage) add(now time.Time, who string, n int) {
 	defer u.mu.Unlock()
 	changes := map[string]any{}
 	if day := now.Format(dayFormat); u.today != day {
+		if n < 0 && u.today != "" {
+			return // it was counted on another day
+		}
 		u.today = day
 		for key := range u.counts {
 			if !strings.HasPrefix(key, "use/"+day) {

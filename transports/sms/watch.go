@@ -97,9 +97,11 @@ func (k *keeper) unsure(ctx context.Context, t *tracked, now time.Time) {
 	if t.urgent && !t.resent {
 		again := false
 		k.change(ctx, t.id, func(job *transports.Job, j *journal) bool {
-			if again = now.Before(j.Deadline); !again {
+			deadline := j.Deadline.Add(t.moved)
+			if again = now.Before(deadline); !again {
 				return false
 			}
+			j.Deadline = deadline
 			j.Resent = true
 			for i := range j.Parts {
 				if p := &j.Parts[i]; p.State == transports.PossiblySent {

@@ -111,6 +111,9 @@ func (s *Session) handle(ctx context.Context, u *unit, it transports.Item) error
 // job is leased although that was a final one, a person has put it back into the queue.
 func (d *delivery) prepare(now time.Time) {
 	j := d.j
+	if at := d.job.Deadline; at.After(j.Deadline) || !at.IsZero() && d.job.Created.After(now.Add(leastJump)) {
+		j.Deadline = at // the clock was set meanwhile, and the outbox has moved it
+	}
 	byHand := d.job.Deadline.IsZero() // the outbox takes a deadline that has passed off what a person puts back
 	switch j.State {
 	case transports.Failed, transports.PossiblySent, transports.Expired, transports.Cancelled, transports.SentUnconfirmed:
