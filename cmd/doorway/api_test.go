@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"doorway/gateway/control"
+	"doorway/gateway/hook"
+	"doorway/transports"
 	"doorway/transports/sms"
 )
 
@@ -114,7 +117,7 @@ func TestAPI(t *testing.T) {
 		{[]string{"sms", "inbox", "--from", demoQuiet}, 0, "No texts"},
 		{[]string{"sms", "send", demoQuiet, "x", "--modem", "gsm7"}, 1, "no modem"},
 		{[]string{"sms", "send", demoQuiet, "x", "--at", "soon"}, 2, "is not a time"},
-		{[]string{"sms", "send", demoQuiet, "later", "--at", "2030-01-01T12:00", "--modem", "gsm0", "--valid", "30m"}, 0, "Queued"},
+		{[]string{"sms", "send", demoQuiet, "later", "--at", time.Now().AddDate(0, 6, 0).Format("2006-01-02T15:04"), "--modem", "gsm0", "--valid", "30m"}, 0, "Queued"},
 		{[]string{"queue", "show", strings.TrimPrefix(id, "sms-")}, 0, "delivered"},
 		{[]string{"queue", "show", "99999"}, 1, "There is no job"},
 		{[]string{"token", "list"}, 0, "Grafana"},
@@ -133,6 +136,11 @@ func TestAPI(t *testing.T) {
 		{[]string{"webhook", "add", "http://127.0.0.1:1/x", "--event", "sms.received"}, 0, "whsec_"},
 		{[]string{"webhook", "list"}, 0, "sms.received"},
 		{[]string{"webhook", "test", "none"}, 1, "no webhook"},
+		{[]string{"webhook", "add", "http://127.0.0.1:1/x", "--style", "xml"}, 1, "no style"},
+		{[]string{"webhook", "add", "http://127.0.0.1:1/x", "--style", "smseagle", "--api-key"}, 2, "stdin"},
+		{[]string{"webhook", "rotate", "none"}, 1, "no webhook"},
+		{[]string{"webhook", "resend", "none", "1"}, 1, "has no delivery 1"},
+		{[]string{"webhook", "resend", "none", "x"}, 2, "not the number"},
 	} {
 		if out, code := s.run(t, "", c.args...); code != c.code || !strings.Contains(out, c.says) {
 			t.Errorf("%v: %d %s", c.args, code, out)
@@ -146,14 +154,39 @@ func TestAPI(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &hooks); err != nil || len(hooks) != 1 {
 		t.Fatal(out, err)
 	}
-	if out, code := s.run(t, "", "webhook", "test", hooks[0].ID); code != 0 {
+	s.webhook(t, hooks[0].ID)
+	if out, code := s.run(t, "", "webhook", "remove", hooks[0].ID); code != 0 {
 		t.Error(out)
 	}
-	until(t, time.Minute, func() (bool, string) {
-		out, _ := s.run(t, "", "webhook", "show", hooks[0].ID)
-		return strings.Contains(out, "another machine"), out
-	})
-	if out, code := s.run(t, "", "webhook", "remove", hooks[0].ID); code != 0 {
+}
+
+// webhook tests a webhook that leads to the box itself, repeats the delivery, and rotates its secret.
+func (s *smsBox) webhook(t *testing.T, id string) {
+	t.Helper()
+	if out, code := s.run(t, "", "webhook", "test", id); code != 1 || !strings.Contains(out, "another machine") {
+		t.Error(code, out)
+	}
+	out, code := s.run(t, "", "webhook", "show", id, "--json")
+	var l []hook.Delivery
+	if err := json.Unmarshal([]byte(out), &l); code != 0 || err != nil || len(l) != 1 || l[0].State != transports.Failed || l[0].Code != 0 {
+		t.Fatal(code, out, err)
+	}
+	if out, code := s.run(t, "", "webhook", "resend", id, fmt.Sprint(l[0].ID)); code != 1 || !strings.Contains(out, "another machine") {
+		t.Error(code, out)
+	}
+	if out, _ := s.run(t, "", "webhook", "show", id); strings.Count(out, "webhook.test") != 2 {
+		t.Error(out)
+	}
+	if out, code := s.run(t, "", "webhook", "rotate", id); code != 0 || !strings.Contains(out, "whsec_") || !strings.Contains(out, "two signatures") {
+		t.Error(code, out)
+	}
+	if out, _ := s.run(t, "", "webhook", "list"); !strings.Contains(out, "the secret before") {
+		t.Error(out)
+	}
+	if out, code := s.run(t, "a key\n", "webhook", "add", "https://intranet.example/in", "--style", "smseagle", "--method", "get", "--api-key"); code != 0 {
+		t.Error(code, out)
+	}
+	if out, _ := s.run(t, "", "webhook", "list"); !strings.Contains(out, "style smseagle") || strings.Contains(out, "a key") {
 		t.Error(out)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"doorway/gateway/control"
-	"doorway/gateway/hook"
 	"doorway/gateway/token"
 )
 
@@ -140,107 +139,5 @@ func runTokenRevoke(ctx context.Context, a *app, args []string) error {
 		return a.printJSON(x)
 	}
 	fmt.Fprintf(a.out, "The token of %s is not taken any more.\n", x.Name)
-	return nil
-}
-
-func runWebhookAdd(ctx context.Context, a *app, args []string) error {
-	var t target
-	var events listFlag
-	fs := newFlags("webhook add")
-	fs.Var(&events, "event", "what it is told: "+strings.Join(hook.Events, ", ")+" (default: all)")
-	rest, err := t.parse(fs, args, 1, 1)
-	if err != nil {
-		return err
-	}
-	var made control.WebhookMade
-	if err := t.call(ctx, "webhook.add", control.WebhookAdd{URL: rest[0], Events: events}, &made); err != nil {
-		return err
-	}
-	if t.json {
-		return a.printJSON(made)
-	}
-	fmt.Fprintf(a.out, "Webhook %s is made. Its deliveries are signed with this secret, which is shown only now:\n%s\nTry it with `doorway webhook test %s`.\n", made.ID, made.Secret, made.ID)
-	return nil
-}
-
-func runWebhookList(ctx context.Context, a *app, args []string) error {
-	var t target
-	if _, err := t.parse(newFlags("webhook list"), args, 0, 0); err != nil {
-		return err
-	}
-	var list []hook.Hook
-	if err := t.call(ctx, "webhook.list", struct{}{}, &list); err != nil {
-		return err
-	}
-	if t.json {
-		return a.printJSON(list)
-	}
-	if len(list) == 0 {
-		fmt.Fprintln(a.out, "There are no webhooks. `doorway webhook add URL` makes one.")
-	}
-	for _, h := range list {
-		events := "all events"
-		if len(h.Events) > 0 {
-			events = strings.Join(h.Events, ",")
-		}
-		fmt.Fprintf(a.out, "%s  %s  %s\n", h.ID, h.URL, events)
-		if h.Off != "" {
-			fmt.Fprintf(a.out, "    switched off: %s\n", h.Off)
-		}
-	}
-	return nil
-}
-
-func runWebhookShow(ctx context.Context, a *app, args []string) error {
-	var t target
-	rest, err := t.parse(newFlags("webhook show"), args, 1, 1)
-	if err != nil {
-		return err
-	}
-	var list []hook.Delivery
-	if err := t.call(ctx, "webhook.show", control.Name{Name: rest[0]}, &list); err != nil {
-		return err
-	}
-	if t.json {
-		return a.printJSON(list)
-	}
-	if len(list) == 0 {
-		fmt.Fprintln(a.out, "Nothing was delivered yet.")
-	}
-	for _, d := range list {
-		fmt.Fprintf(a.out, "%6d  %s  %-14s %-10s attempts %d\n", d.ID, d.Created.Local().Format("2006-01-02 15:04:05"), d.Event, d.State, d.Attempts)
-		if d.Error != "" {
-			fmt.Fprintf(a.out, "        %s\n", d.Error)
-		}
-	}
-	return nil
-}
-
-func runWebhookTest(ctx context.Context, a *app, args []string) error {
-	return a.webhook(ctx, "webhook test", "webhook.test", args, "A test is on its way. `doorway webhook show %s` says how it went.\n")
-}
-
-func runWebhookEnable(ctx context.Context, a *app, args []string) error {
-	return a.webhook(ctx, "webhook enable", "webhook.enable", args, "Webhook %s is told of events again.\n")
-}
-
-func runWebhookRemove(ctx context.Context, a *app, args []string) error {
-	return a.webhook(ctx, "webhook remove", "webhook.remove", args, "Webhook %s is removed.\n")
-}
-
-func (a *app) webhook(ctx context.Context, name, command string, args []string, done string) error {
-	var t target
-	rest, err := t.parse(newFlags(name), args, 1, 1)
-	if err != nil {
-		return err
-	}
-	var answer any
-	if err := t.call(ctx, command, control.Name{Name: rest[0]}, &answer); err != nil {
-		return err
-	}
-	if t.json {
-		return a.printJSON(answer)
-	}
-	fmt.Fprintf(a.out, done, rest[0])
 	return nil
 }

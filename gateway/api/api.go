@@ -129,6 +129,7 @@ func (s *Server) routes() []route {
 		{"DELETE", "/api/v1/webhooks/{id}", s.allow(token.Admin, s.removeHook)},
 		{"POST", "/api/v1/webhooks/{id}/test", s.allow(token.Admin, s.each(s.testHook))},
 		{"GET", "/api/v1/webhooks/{id}/deliveries", s.allow(token.Admin, s.listDeliveries)},
+		{"POST", "/api/v1/webhooks/{id}/deliveries/{delivery}/resend", s.allow(token.Admin, s.each(s.resend))},
 	}
 }
 

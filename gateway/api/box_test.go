@@ -177,7 +177,13 @@ type answer struct {
 // ask makes one request. header lines are name, value, name, value.
 func (b *box) ask(method, path, secret, body string, header ...string) answer {
 	b.t.Helper()
-	req, err := http.NewRequestWithContext(b.t.Context(), method, b.url+path, bytes.NewReader([]byte(body)))
+	return b.askAt(b.url, method, path, secret, body, header...)
+}
+
+// askAt asks another server.
+func (b *box) askAt(url, method, path, secret, body string, header ...string) answer {
+	b.t.Helper()
+	req, err := http.NewRequestWithContext(b.t.Context(), method, url+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -1,10 +1,15 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"mime"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +17,9 @@ import (
 	"time"
 
 	"doorway/gateway/health"
+	"doorway/gateway/hook"
+	"doorway/gateway/queue"
+	"doorway/gateway/store"
 	"doorway/gateway/token"
 )
 
@@ -153,7 +161,6 @@ func isType(want, v any) bool {
 func (s *spec) check(method, path string, a answer) {
 	s.t.Helper()
 	what := fmt.Sprintf("%s %s %d", method, path, a.code)
-	s.seen[what] = true
 	item, ok := s.paths[path].(map[string]any)
 	if !ok {
 		s.t.Errorf("%s is not documented", path)
@@ -164,10 +171,27 @@ func (s *spec) check(method, path string, a answer) {
 		s.t.Errorf("%s %s is not documented", method, path)
 		return
 	}
-	resp, ok := op["responses"].(map[string]any)[fmt.Sprint(a.code)].(map[string]any)
+	all := op["responses"].(map[string]any)
+	resp, ok := all[fmt.Sprint(a.code)]
+	if !ok && a.code >= 500 {
+		resp, ok = all["default"]
+		what = method + " " + path + " default"
+	}
+	s.seen[what] = true
 	if !ok {
 		s.t.Errorf("%s is not documented: %s", what, a.body)
 		return
+	}
+	s.answer(what, s.at(resp), a)
+}
+
+// answer holds an answer against one of the answers that the document has.
+func (s *spec) answer(what string, resp map[string]any, a answer) {
+	s.t.Helper()
+	for name := range s.headers(resp) {
+		if a.Get(name) == "" {
+			s.t.Errorf("%s has no %s", what, name)
+		}
 	}
 	content, ok := resp["content"].(map[string]any)
 	if !ok {
@@ -201,6 +225,18 @@ func (s *spec) check(method, path string, a answer) {
 			s.t.Errorf("%s has no Retry-After", what)
 		}
 	}
+}
+
+// headers are those that an answer always has.
+func (s *spec) headers(resp map[string]any) map[string]any {
+	all, _ := resp["headers"].(map[string]any)
+	m := map[string]any{}
+	for name, h := range all {
+		if s.at(h)["required"] == true {
+			m[name] = h
+		}
+	}
+	return m
 }
 
 // The document names every address of the server and no other, and every operation answers as it says: each
@@ -237,6 +273,7 @@ func TestOpenAPI(t *testing.T) {
 func walk(t *testing.T, s *spec, b *box) {
 	all, reader, writer := b.key("all", token.Admin), b.key("reader", token.SMSRead), b.key("writer", token.SMSSend)
 	const texts, one, hooks, hook = "/api/v1/sms", "/api/v1/sms/{id}", "/api/v1/webhooks", "/api/v1/webhooks/{id}"
+	const resend = hook + "/deliveries/{delivery}/resend"
 	do := func(want int, method, template, path, secret, body string, header ...string) answer {
 		t.Helper()
 		a := b.ask(method, path, secret, body, header...)
@@ -308,15 +345,34 @@ func walk(t *testing.T, s *spec, b *box) {
 	do(400, "POST", hooks, hooks, all, `{"uri":"x"}`)
 	do(413, "POST", hooks, hooks, all, strings.Repeat(" ", bodyLimit+1))
 	do(422, "POST", hooks, hooks, all, `{"url":"x"}`)
-	do(201, "POST", hooks, hooks, all, `{"url":"http://127.0.0.1:9/y"}`)
+	do(201, "POST", hooks, hooks, all, `{"url":"http://127.0.0.1:9/y","style":"form"}`)
+	do(422, "POST", hooks, hooks, all, `{"url":"http://127.0.0.1:9/y","style":"xml"}`)
+	eagle := do(201, "POST", hooks, hooks, all, `{"url":"http://127.0.0.1:9/y","style":"smseagle","method":"GET","api_key":"0815"}`)
+	if strings.Contains(eagle.body, "0815") {
+		t.Errorf("the key is shown: %s", eagle.body)
+	}
+	if _, _, err := b.hooks.Rotate(h.ID, time.Hour); err != nil { // for old_until
+		t.Fatal(err)
+	}
 	do(200, "GET", hooks, hooks, all, "")
 	do(200, "GET", hook, hooks+"/"+h.ID, all, "")
 	do(202, "POST", hook+"/test", hooks+"/"+h.ID+"/test", all, "")
 	until(t, func() bool {
 		return strings.Contains(do(200, "GET", hook+"/deliveries", hooks+"/"+h.ID+"/deliveries", all, "").body, `"failed"`)
 	})
-	for _, m := range [][2]string{{"GET", hook}, {"DELETE", hook}, {"POST", hook + "/test"}, {"GET", hook + "/deliveries"}} {
-		do(404, m[0], m[1], strings.ReplaceAll(m[1], "{id}", "none"), all, "")
+	var l struct{ Deliveries []struct{ ID uint64 } }
+	if err := json.Unmarshal([]byte(b.ask("GET", hooks+"/"+h.ID+"/deliveries", all, "").body), &l); err != nil || len(l.Deliveries) != 1 {
+		t.Fatalf("%+v %v", l, err)
+	}
+	do(202, "POST", resend, fmt.Sprintf("%s/%s/deliveries/%d/resend", hooks, h.ID, l.Deliveries[0].ID), all, "")
+	do(404, "POST", resend, hooks+"/"+h.ID+"/deliveries/999999/resend", all, "")
+	do(413, "POST", resend, at(resend, h.ID), all, strings.Repeat(" ", bodyLimit+1))
+	do(413, "POST", hook+"/test", at(hook+"/test", h.ID), all, strings.Repeat(" ", bodyLimit+1))
+	waiting, letGo := b.waiting()
+	do(422, "POST", resend, waiting, all, "")
+	letGo()
+	for _, m := range [][2]string{{"GET", hook}, {"DELETE", hook}, {"POST", hook + "/test"}, {"GET", hook + "/deliveries"}, {"POST", resend}} {
+		do(404, m[0], m[1], at(m[1], "none"), all, "")
 	}
 	do(200, "GET", "/api/v1/status", "/api/v1/status", all, "")
 	do(200, "GET", "/api/v1/openapi.json", "/api/v1/openapi.json", "", "")
@@ -333,9 +389,9 @@ func walk(t *testing.T, s *spec, b *box) {
 	none := b.key("none", token.SMSRead)
 	noneSend := b.key("none2", token.SMSSend)
 	operations := [][2]string{{"POST", texts}, {"GET", texts}, {"GET", one}, {"DELETE", one}, {"GET", hooks}, {"POST", hooks}, {"GET", hook}, {"DELETE", hook},
-		{"POST", hook + "/test"}, {"GET", hook + "/deliveries"}, {"GET", "/api/v1/status"}}
+		{"POST", hook + "/test"}, {"GET", hook + "/deliveries"}, {"POST", resend}, {"GET", "/api/v1/status"}}
 	for _, m := range operations {
-		path := strings.ReplaceAll(m[1], "{id}", h.ID)
+		path := at(m[1], h.ID)
 		secret := none
 		if m[0] == "GET" && strings.HasPrefix(m[1], texts) {
 			secret = noneSend
@@ -343,6 +399,7 @@ func walk(t *testing.T, s *spec, b *box) {
 		do(403, m[0], m[1], path, secret, "{}")
 		do(401, m[0], m[1], path, "", "{}")
 	}
+	broken(t, s, b, all)
 	do(204, "DELETE", hook, hooks+"/"+h.ID, all, "")
 	_, slow, err := b.tokens.Add(token.Token{Name: "slow", Scopes: []string{token.Admin}, Rate: token.Rate{N: 1, Per: time.Hour}})
 	if err != nil {
@@ -350,6 +407,78 @@ func walk(t *testing.T, s *spec, b *box) {
 	}
 	do(200, "GET", "/api/v1/status", "/api/v1/status", slow, "")
 	for _, m := range operations {
-		do(429, m[0], m[1], strings.ReplaceAll(m[1], "{id}", h.ID), slow, "{}")
+		do(429, m[0], m[1], at(m[1], h.ID), slow, "{}")
+	}
+}
+
+// at is an address of a template.
+func at(template, id string) string {
+	return strings.NewReplacer("{id}", id, "{delivery}", "1").Replace(template)
+}
+
+// broken has the disk fail, under an API like that of the box.
+func broken(t *testing.T, s *spec, b *box, secret string) {
+	t.Helper()
+	st, err := store.Open(filepath.Join(t.TempDir(), "data"), store.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- st.Run(ctx) }() // waited for below
+	hooks, err := hook.Open(hook.Options{Store: st})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, _, err := hooks.Add(hook.Hook{URL: "https://intranet.example/"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, err := queue.Open(st, queue.Options{Network: "sms"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := errors.Join(<-done, st.Close()); err != nil {
+		t.Fatal(err)
+	}
+	c := b.api.c
+	c.Hooks, c.Queue = hooks, texts
+	web := httptest.NewServer(New(c))
+	defer web.Close()
+	for path, item := range s.paths {
+		for method, op := range item.(map[string]any) {
+			if op.(map[string]any)["responses"].(map[string]any)["default"] == nil {
+				continue
+			}
+			method, body := strings.ToUpper(method), ""
+			if path == "/api/v1/webhooks" {
+				body = `{"url":"https://intranet.example/"}`
+			}
+			id := h.ID
+			if strings.HasPrefix(path, "/api/v1/sms") {
+				id = "sms-1"
+			}
+			s.check(method, path, b.askAt(web.URL, method, at(path, id), secret, body))
+		}
+	}
+}
+
+// waiting makes a delivery whose receiver gives no answer until it is let go, and returns where it could be sent again.
+func (b *box) waiting() (path string, letGo func()) {
+	b.t.Helper()
+	hold := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }))
+	h, _, err := b.hooks.Add(hook.Hook{URL: slow.URL}, "")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	id, err := b.hooks.TestHook(b.t.Context(), h.ID)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return fmt.Sprintf("/api/v1/webhooks/%s/deliveries/%d/resend", h.ID, id), func() {
+		close(hold)
+		slow.Close()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"doorway/gateway/hook"
 	"doorway/gateway/token"
@@ -13,6 +14,9 @@ import (
 type hookRequest struct {
 	URL    string   `json:"url"`
 	Events []string `json:"events"`
+	Style  string   `json:"style"`
+	Method string   `json:"method"`
+	APIKey string   `json:"api_key"` // sent in the style smseagle
 }
 
 // hookMade is its answer; the secret is shown only there.
@@ -37,7 +41,7 @@ func (s *Server) addHook(_ context.Context, who token.Token, body []byte, _ stri
 	if p := decode(body, &req); p != nil {
 		return 0, nil, p
 	}
-	h, secret, err := s.c.Hooks.Add(hook.Hook{URL: req.URL, Events: req.Events})
+	h, secret, err := s.c.Hooks.Add(hook.Hook{URL: req.URL, Events: req.Events, Style: req.Style, Method: req.Method}, req.APIKey)
 	if err != nil {
 		return 0, nil, s.hookProblem(err)
 	}
@@ -73,6 +77,19 @@ func (s *Server) testHook(ctx context.Context, _ token.Token, _ []byte, _ string
 	if err != nil {
 		return 0, nil, s.hookProblem(err)
 	}
+	return http.StatusAccepted, map[string]any{"delivery": id}, nil
+}
+
+func (s *Server) resend(ctx context.Context, who token.Token, _ []byte, _ string, r *http.Request) (int, any, *Problem) {
+	n, err := strconv.ParseUint(r.PathValue("delivery"), 10, 64)
+	if err != nil {
+		return 0, nil, problem("not-found", "The number of a delivery is its id in the list of deliveries.")
+	}
+	id, err := s.c.Hooks.Resend(ctx, r.PathValue("id"), n)
+	if err != nil {
+		return 0, nil, s.hookProblem(err)
+	}
+	s.c.Log.Info("webhook delivery repeated", "comp", "api", "user", who.Name, "ref", r.PathValue("id"), "job", n)
 	return http.StatusAccepted, map[string]any{"delivery": id}, nil
 }
 

@@ -68,6 +68,9 @@ func Tokens(s *Server, b *token.Book) {
 type WebhookAdd struct {
 	URL    string   `json:"url"`
 	Events []string `json:"events,omitempty"`
+	Style  string   `json:"style,omitempty"`
+	Method string   `json:"method,omitempty"`
+	APIKey string   `json:"api_key,omitempty"`
 }
 
 // WebhookMade is its answer; the secret is shown only here.
@@ -76,20 +79,47 @@ type WebhookMade struct {
 	Secret string `json:"secret"`
 }
 
-// deliveriesShown is how many deliveries of a webhook are listed.
-const deliveriesShown = 50
+// Resend is the request of webhook.resend.
+type Resend struct {
+	Name     string `json:"name"`
+	Delivery uint64 `json:"delivery"`
+}
 
-// Webhooks registers webhook.add, list, show, test, enable and remove.
+const (
+	deliveriesShown = 50               // of a webhook
+	attemptLimit    = 30 * time.Second // of a person's patience; a receiver has ten seconds
+)
+
+// Webhooks registers webhook.add, list, show, test, resend, rotate, enable and remove.
 func Webhooks(s *Server, h *hook.Hooks) {
 	Handle(s, "webhook.add", func(_ context.Context, r WebhookAdd) (WebhookMade, error) {
-		made, secret, err := h.Add(hook.Hook{URL: r.URL, Events: r.Events})
+		made, secret, err := h.Add(hook.Hook{URL: r.URL, Events: r.Events, Style: r.Style, Method: r.Method}, r.APIKey)
 		return WebhookMade{made, secret}, err
 	})
 	Handle(s, "webhook.list", func(context.Context, struct{}) ([]hook.Hook, error) { return h.List(), nil })
 	Handle(s, "webhook.show", func(_ context.Context, r Name) ([]hook.Delivery, error) {
 		return h.Deliveries(r.Name, deliveriesShown)
 	})
-	Handle(s, "webhook.test", func(ctx context.Context, r Name) (uint64, error) { return h.TestHook(ctx, r.Name) })
+	attempt := func(ctx context.Context, id uint64, err error) (hook.Delivery, error) {
+		if err != nil {
+			return hook.Delivery{}, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, attemptLimit)
+		defer cancel()
+		return h.Wait(ctx, id)
+	}
+	Handle(s, "webhook.test", func(ctx context.Context, r Name) (hook.Delivery, error) {
+		id, err := h.TestHook(ctx, r.Name)
+		return attempt(ctx, id, err)
+	})
+	Handle(s, "webhook.resend", func(ctx context.Context, r Resend) (hook.Delivery, error) {
+		id, err := h.Resend(ctx, r.Name, r.Delivery)
+		return attempt(ctx, id, err)
+	})
+	Handle(s, "webhook.rotate", func(_ context.Context, r Rotate) (WebhookMade, error) {
+		made, secret, err := h.Rotate(r.Name, r.Overlap)
+		return WebhookMade{made, secret}, err
+	})
 	Handle(s, "webhook.enable", func(_ context.Context, r Name) (hook.Hook, error) {
 		if err := h.Enable(r.Name); err != nil {
 			return hook.Hook{}, err

@@ -2,7 +2,6 @@ package hook
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -147,31 +146,40 @@ func (h *Hooks) deliver(ctx context.Context, it transports.Item) error {
 	switch {
 	case !ok:
 		return it.Save(transports.Cancelled, nil, "The webhook was removed.")
-	case r.Off != "" && p.Event != Test:
+	case r.Off != "" && job.Priority != byHand:
 		return it.Save(transports.Cancelled, nil, "The webhook is switched off: "+r.Off)
 	}
-	code, err := h.post(context.WithoutCancel(ctx), r, p)
+	number := p.Number
+	if number == 0 {
+		number = job.ID
+	}
+	code, err := h.post(context.WithoutCancel(ctx), r, p, number)
 	now := h.o.Now()
+	p.Code = code
+	raw, bad := json.Marshal(p)
+	if bad != nil {
+		return bad
+	}
 	switch {
 	case err == nil && code >= 200 && code < 300:
-		return it.Save(transports.Delivered, nil, fmt.Sprintf("answered %d", code))
+		return it.Save(transports.Delivered, raw, fmt.Sprintf("answered %d", code))
 	case err == nil && code == http.StatusGone:
 		why := "The receiver answered 410, which means that it wants no more deliveries. Switch the webhook on again with `doorway webhook enable`."
 		if err := h.edit(r.ID, func(r *record) { r.Off = why }); err != nil && !errors.Is(err, ErrUnknown) {
 			return err
 		}
 		h.o.Log.Warn("webhook switched off, its receiver is gone", "comp", "hook", "ref", r.ID)
-		return it.Save(transports.Failed, nil, why)
+		return it.Save(transports.Failed, raw, why)
 	}
 	why := reason(code, err)
 	pause := h.pauses[min(max(job.Attempts-1, 0), len(h.pauses)-1)]
 	at := now.Add(time.Duration(float64(pause) * (0.8 + 0.4*rand.Float64())))
 	if at.Sub(job.Created) > retryFor || p.Event == Test || errors.Is(err, errForbidden) {
 		h.o.Log.Warn("webhook delivery given up", "comp", "hook", "ref", r.ID, "job", job.ID, "err", why)
-		return it.Save(transports.Failed, nil, why)
+		return it.Save(transports.Failed, raw, why)
 	}
 	h.o.Log.Debug("webhook delivery failed", "comp", "hook", "ref", r.ID, "job", job.ID, "err", why)
-	return it.Retry(at, nil, why)
+	return it.Retry(at, raw, why)
 }
 
 // reason explains a failed try to a person; the address of a hook may hold a key, so it is left out.
@@ -196,21 +204,25 @@ func reason(code int, err error) string {
 }
 
 // post makes one request and returns its status.
-func (h *Hooks) post(ctx context.Context, r record, p payload) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(p.Body))
+func (h *Hooks) post(ctx context.Context, r record, p payload, number uint64) (int, error) {
+	req, body, err := request(r, p, number)
 	if err != nil {
 		return 0, err
 	}
-	at := strconv.FormatInt(h.o.Now().Unix(), 10)
-	req.Header.Set("Content-Type", "application/json")
+	now := h.o.Now()
+	at := strconv.FormatInt(now.Unix(), 10)
+	signature := Sign(r.Secret, p.ID, at, body)
+	if now.Before(r.OldUntil) {
+		signature += " " + Sign(r.Old, p.ID, at, body)
+	}
 	req.Header.Set("User-Agent", "doorway")
 	req.Header.Set("webhook-id", p.ID)
 	req.Header.Set("webhook-timestamp", at)
-	req.Header.Set("webhook-signature", Sign(r.Secret, p.ID, at, p.Body))
+	req.Header.Set("webhook-signature", signature)
 	return h.roundTrip(ctx, req)
 }
 
-// Sign returns the value of webhook-signature (Standard Webhooks §Signature scheme).
+// Sign returns a signature of webhook-signature (Standard Webhooks §Signature scheme).
 func Sign(secret []byte, id, timestamp string, body []byte) string {
 	m := hmac.New(sha256.New, secret)
 	_, _ = fmt.Fprintf(m, "%s.%s.", id, timestamp) // ignored: a hash never fails

@@ -3,7 +3,9 @@
 //
 // Deliveries are signed as Standard Webhooks has it
 // (github.com/standard-webhooks): webhook-id stays the same over retries,
-// webhook-signature is v1,base64(HMAC-SHA256(id.timestamp.body)). Success is an
+// webhook-signature is v1,base64(HMAC-SHA256(id.timestamp.body)), and a second one
+// with the secret before for a while after a rotation. Bodies are JSON, or forms of
+// the styles Form and SMSEagle. Success is an
 // answer 2xx within ten seconds; else the delivery is tried again after 5 s, 30 s,
 // 2 min, 10 min, 1 h, then every 4 h for a day. 410 switches the hook off.
 // Redirects are not followed. The order of deliveries is not promised, and one may
@@ -29,6 +31,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -86,7 +89,11 @@ type Hook struct {
 	URL     string    `json:"url"`
 	Events  []string  `json:"events"` // empty: all
 	Created time.Time `json:"created"`
+	Style   string    `json:"style"`         // of the bodies: Doorway, Form or SMSEagle
+	Method  string    `json:"method"`        // POST; GET in the style SMSEagle
 	Off     string    `json:"off,omitempty"` // why it is switched off, a sentence
+	// OldUntil is how long deliveries are also signed with the secret before the last rotation.
+	OldUntil time.Time `json:"old_until,omitzero"`
 }
 
 // wants reports that the hook is told of an event.
@@ -99,18 +106,8 @@ type record struct {
 	V int `json:"v"`
 	Hook
 	Secret []byte `json:"secret"`
-}
-
-// Delivery is one event on its way to one hook.
-type Delivery struct {
-	ID       uint64            `json:"id"`
-	Event    string            `json:"event"`
-	State    transports.State  `json:"state"` // queued, leased, retry-wait, delivered, failed or cancelled
-	Attempts int               `json:"attempts"`
-	Created  time.Time         `json:"created"`
-	Next     time.Time         `json:"next,omitzero"`
-	Error    string            `json:"error,omitempty"`
-	Steps    []transports.Step `json:"steps"`
+	Old    []byte `json:"old,omitempty"` // the secret before, until OldUntil
+	APIKey string `json:"api_key,omitempty"`
 }
 
 // Options of Hooks.
@@ -162,6 +159,9 @@ func Open(o Options) (*Hooks, error) {
 			bad = fmt.Errorf("webhook %q: %w", key, err)
 			return false
 		}
+		if r.Style == "" { // written before there were styles
+			r.Style, r.Method = Doorway, http.MethodPost
+		}
 		h.hooks[r.ID] = r
 		return true
 	})
@@ -171,9 +171,14 @@ func Open(o Options) (*Hooks, error) {
 	return h, nil
 }
 
-// Add makes a hook and returns its secret, which signs deliveries. It returns after fsync.
-func (h *Hooks) Add(hook Hook) (Hook, string, error) {
-	if err := check(&hook); err != nil {
+// Add makes a hook and returns its secret, which signs deliveries; apiKey is what the style SMSEagle sends besides. It returns
+// after fsync.
+func (h *Hooks) Add(hook Hook, apiKey string) (Hook, string, error) {
+	err := check(&hook)
+	if err == nil {
+		err = checkStyle(&hook, apiKey)
+	}
+	if err != nil {
 		return Hook{}, "", err
 	}
 	h.change.Lock()
@@ -186,7 +191,8 @@ func (h *Hooks) Add(hook Hook) (Hook, string, error) {
 		return Hook{}, "", fmt.Errorf("make webhook: %w", err)
 	}
 	hook.ID, hook.Created, hook.Off = hex.EncodeToString(raw[32:]), h.o.Now().Round(0).UTC(), ""
-	r := record{V: 1, Hook: hook, Secret: raw[:32]}
+	hook.OldUntil = time.Time{}
+	r := record{V: 1, Hook: hook, Secret: raw[:32], APIKey: apiKey}
 	if err := h.table.Write(map[string]any{hook.ID: r}); err != nil {
 		return Hook{}, "", fmt.Errorf("keep webhook: %w", err)
 	}
@@ -194,6 +200,33 @@ func (h *Hooks) Add(hook Hook) (Hook, string, error) {
 	h.hooks[hook.ID] = r
 	h.mu.Unlock()
 	return hook, SecretPrefix + base64.StdEncoding.EncodeToString(r.Secret), nil
+}
+
+// maxOverlap bounds how long an old secret may sign beside the new one.
+const maxOverlap = 90 * 24 * time.Hour
+
+// Rotate gives a hook a new secret and returns it. For overlap more, deliveries are signed with the one before, too (Standard
+// Webhooks: two signatures). ErrUnknown. It returns after fsync.
+func (h *Hooks) Rotate(id string, overlap time.Duration) (Hook, string, error) {
+	if overlap < 0 || overlap > maxOverlap {
+		return Hook{}, "", refuse("The old secret can sign for 90 days at most, such as --overlap 24h; 0 ends it at once.")
+	}
+	raw := make([]byte, 32)
+	if _, err := rand.Read(raw); err != nil {
+		return Hook{}, "", fmt.Errorf("rotate secret of webhook: %w", err)
+	}
+	var hook Hook
+	err := h.edit(id, func(r *record) {
+		r.Old, r.OldUntil = nil, time.Time{}
+		if overlap > 0 {
+			r.Old, r.OldUntil = r.Secret, h.o.Now().Add(overlap).Round(time.Second).UTC()
+		}
+		r.Secret, hook = raw, r.Hook
+	})
+	if err != nil {
+		return Hook{}, "", err
+	}
+	return hook, SecretPrefix + base64.StdEncoding.EncodeToString(raw), nil
 }
 
 func refuse(format string, a ...any) error {
@@ -224,7 +257,7 @@ func (h *Hooks) List() []Hook {
 	defer h.mu.Unlock()
 	list := make([]Hook, 0, len(h.hooks))
 	for _, r := range h.hooks {
-		list = append(list, r.Hook)
+		list = append(list, r.shown(h.o.Now()))
 	}
 	sort.Slice(list, func(i, j int) bool {
 		a, b := &list[i], &list[j]
@@ -239,7 +272,15 @@ func (h *Hooks) Get(id string) (Hook, error) {
 	if !ok {
 		return Hook{}, unknown(id)
 	}
-	return r.Hook, nil
+	return r.shown(h.o.Now()), nil
+}
+
+// shown is the hook as others see it.
+func (r record) shown(now time.Time) Hook {
+	if !now.Before(r.OldUntil) {
+		r.OldUntil = time.Time{}
+	}
+	return r.Hook
 }
 
 func unknown(id string) error {
@@ -289,14 +330,6 @@ func (h *Hooks) edit(id string, f func(*record)) error {
 	return nil
 }
 
-// payload is the outbox job of a delivery.
-type payload struct {
-	Hook  string          `json:"hook"`
-	ID    string          `json:"id"` // webhook-id
-	Event string          `json:"event"`
-	Body  json.RawMessage `json:"body"`
-}
-
 // Emit stores an event for the hooks that want it, and returns after fsync. key names the event: the same one
 // within two days is stored once.
 func (h *Hooks) Emit(ctx context.Context, event, key string, data any) error {
@@ -318,64 +351,35 @@ func (h *Hooks) Emit(ctx context.Context, event, key string, data any) error {
 		return fmt.Errorf("webhook event %s: %w", event, err)
 	}
 	for _, k := range wants {
-		if _, err := h.put(ctx, k.ID, event, key, body); err != nil {
+		if _, err := h.put(ctx, payload{Hook: k.ID, Event: event, Body: body}, key); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (h *Hooks) put(ctx context.Context, hook, event, key string, body []byte) (uint64, error) {
-	raw := make([]byte, 16)
-	if _, err := rand.Read(raw); err != nil {
-		return 0, fmt.Errorf("webhook event %s: %w", event, err)
+// put stores a delivery; one without a key is made by hand, and comes before others.
+func (h *Hooks) put(ctx context.Context, p payload, key string) (uint64, error) {
+	if p.ID == "" {
+		raw := make([]byte, 16)
+		if _, err := rand.Read(raw); err != nil {
+			return 0, fmt.Errorf("webhook event %s: %w", p.Event, err)
+		}
+		p.ID = "msg_" + hex.EncodeToString(raw)
 	}
-	p, err := json.Marshal(payload{Hook: hook, ID: "msg_" + hex.EncodeToString(raw), Event: event, Body: body})
+	raw, err := json.Marshal(p)
 	if err != nil {
-		return 0, fmt.Errorf("webhook event %s: %w", event, err)
+		return 0, fmt.Errorf("webhook event %s: %w", p.Event, err)
 	}
-	id, err := h.queue.Put(ctx, transports.Job{Key: key + "\x00" + hook, Dest: hook, Payload: p})
+	j := transports.Job{Dest: p.Hook, Payload: raw, Priority: byHand}
+	if key != "" {
+		j.Key, j.Priority = key+"\x00"+p.Hook, 0
+	}
+	id, err := h.queue.Put(ctx, j)
 	if err != nil {
-		return 0, fmt.Errorf("webhook event %s: %w", event, err)
+		return 0, fmt.Errorf("webhook event %s: %w", p.Event, err)
 	}
 	return id, nil
-}
-
-// TestHook stores a test delivery for one hook, also when it is switched off; ErrUnknown.
-func (h *Hooks) TestHook(ctx context.Context, id string) (uint64, error) {
-	if _, ok := h.get(id); !ok {
-		return 0, unknown(id)
-	}
-	now := h.o.Now()
-	body, err := json.Marshal(map[string]any{"type": Test, "timestamp": now.UTC().Format(time.RFC3339), "data": map[string]string{"text": "This is a test from doorway."}})
-	if err != nil {
-		return 0, err
-	}
-	return h.put(ctx, id, Test, fmt.Sprint("test ", now.UnixNano()), body)
-}
-
-// Deliveries lists the newest deliveries of a hook; ErrUnknown.
-func (h *Hooks) Deliveries(id string, limit int) ([]Delivery, error) {
-	if _, ok := h.get(id); !ok {
-		return nil, unknown(id)
-	}
-	jobs, err := h.queue.List(transports.Filter{Dest: id, Limit: limit})
-	if err != nil {
-		return nil, err
-	}
-	list := []Delivery{}
-	for _, j := range jobs {
-		d := Delivery{ID: j.ID, State: j.State, Attempts: j.Attempts, Created: j.Created, Error: j.Error, Steps: j.History}
-		if j.State == transports.RetryWait {
-			d.Next = j.NotBefore
-		}
-		var p payload
-		if json.Unmarshal(j.Payload, &p) == nil {
-			d.Event = p.Event
-		}
-		list = append(list, d)
-	}
-	return list, nil
 }
 
 // Counts returns the number of deliveries by state.

@@ -77,6 +77,7 @@ type receiver struct {
 	codes []int
 	got   []http.Header
 	body  []string
+	line  []string // method and address
 }
 
 func newReceiver(t *testing.T, codes ...int) *receiver {
@@ -88,7 +89,7 @@ func newReceiver(t *testing.T, codes ...int) *receiver {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.got, r.body = append(r.got, req.Header), append(r.body, string(b))
+		r.got, r.body, r.line = append(r.got, req.Header), append(r.body, string(b)), append(r.line, req.Method+" "+req.RequestURI)
 		code := r.codes[0]
 		if len(r.codes) > 1 {
 			r.codes = r.codes[1:]
@@ -106,6 +107,13 @@ func (r *receiver) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.got)
+}
+
+// last is the newest request.
+func (r *receiver) last() (http.Header, string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.got[len(r.got)-1], r.body[len(r.body)-1]
 }
 
 func until(t *testing.T, what string, f func() bool) {
@@ -137,7 +145,7 @@ func (r *rig) last(id string) Delivery {
 func TestDeliveredAfterErrorsAndRestart(t *testing.T) {
 	to := newReceiver(t, 500, 302, 503, 204)
 	r := open(t, filepath.Join(t.TempDir(), "data"), anywhere)
-	hook, secret, err := r.Add(Hook{URL: to.URL + "/x", Events: []string{SMSReceived, SMSReceived}})
+	hook, secret, err := r.Add(Hook{URL: to.URL + "/x", Events: []string{SMSReceived, SMSReceived}}, "")
 	if err != nil || len(hook.Events) != 1 {
 		t.Fatalf("%+v %v", hook, err)
 	}
@@ -176,6 +184,13 @@ func TestDeliveredAfterErrorsAndRestart(t *testing.T) {
 // openssl computes the signature anew.
 func openssl(t *testing.T, secret string, h http.Header, body string) {
 	t.Helper()
+	if want := opensslSign(t, secret, h, body); h.Get("webhook-signature") != want {
+		t.Errorf("signature %q, want %q", h.Get("webhook-signature"), want)
+	}
+}
+
+func opensslSign(t *testing.T, secret string, h http.Header, body string) string {
+	t.Helper()
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("needs the Debian package openssl")
 	}
@@ -189,9 +204,7 @@ func openssl(t *testing.T, secret string, h http.Header, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "v1," + base64.StdEncoding.EncodeToString(out); h.Get("webhook-signature") != want {
-		t.Errorf("signature %q, want %q", h.Get("webhook-signature"), want)
-	}
+	return "v1," + base64.StdEncoding.EncodeToString(out)
 }
 
 func hexOf(b []byte) string {
@@ -210,7 +223,7 @@ func TestGone(t *testing.T) {
 	r := open(t, filepath.Join(t.TempDir(), "data"), anywhere)
 	defer r.stop()
 	defer r.run()()
-	hook, _, err := r.Add(Hook{URL: to.URL})
+	hook, _, err := r.Add(Hook{URL: to.URL}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +264,7 @@ func TestForbiddenAddresses(t *testing.T) {
 	defer r.run()()
 	port := to.URL[strings.LastIndexByte(to.URL, ':'):]
 	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "169.254.1.1"} {
-		hook, _, err := r.Add(Hook{URL: "http://" + host + port})
+		hook, _, err := r.Add(Hook{URL: "http://" + host + port}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +291,7 @@ func TestRefusedHooks(t *testing.T) {
 	defer r.stop()
 	for _, h := range []Hook{{URL: "intranet"}, {URL: "ftp://x/"}, {URL: "https://a:b@x/"}, {URL: "https://x", Events: []string{"all"}}} {
 		var e *Error
-		if _, _, err := r.Add(h); !errors.As(err, &e) || !errors.Is(err, ErrRefused) {
+		if _, _, err := r.Add(h, ""); !errors.As(err, &e) || !errors.Is(err, ErrRefused) {
 			t.Errorf("%+v: %v", h, err)
 		}
 	}
@@ -292,7 +305,7 @@ func TestGivenUp(t *testing.T) {
 		r.pauses = pauses[:]
 		stop := r.run()
 		defer stop()
-		hook, _, err := r.Add(Hook{URL: "http://127.0.0.1:9"})
+		hook, _, err := r.Add(Hook{URL: "http://127.0.0.1:9"}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,7 +328,7 @@ func TestModemEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, filepath.Join(t.TempDir(), "data"), anywhere)
 		defer r.stop()
-		hook, _, err := r.Add(Hook{URL: "http://127.0.0.1:9"})
+		hook, _, err := r.Add(Hook{URL: "http://127.0.0.1:9"}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +378,7 @@ func TestTLS(t *testing.T) {
 	defer r.stop()
 	r.o.Roots = x509.NewCertPool()
 	defer r.run()()
-	hook, _, err := r.Add(Hook{URL: to.URL})
+	hook, _, err := r.Add(Hook{URL: to.URL}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -408,7 +421,7 @@ func TestSilentReceiver(t *testing.T) {
 	r := open(t, filepath.Join(t.TempDir(), "data"), anywhere)
 	defer r.stop()
 	for _, a := range answers {
-		code, err := r.post(t.Context(), record{Hook: Hook{URL: "http://" + l.Addr().String() + "/?key=secret"}}, payload{ID: "x", Body: []byte("{}")})
+		code, err := r.post(t.Context(), record{Hook: Hook{URL: "http://" + l.Addr().String() + "/?key=secret"}}, payload{ID: "x", Body: []byte("{}")}, 1)
 		if err == nil || code != 0 || strings.Contains(reason(code, err), "secret") {
 			t.Errorf("%.20q: %d %v", a, code, err)
 		}
