@@ -53,6 +53,7 @@ type claim struct {
 const (
 	rowVersion = 1
 	lookAgain  = 5 * time.Minute
+	unsure     = 4 * time.Minute // after this nothing is expected that tells what became of a text; less than lookAgain
 )
 
 // reported begins the keys of texts whose report is wanted; plain those of others.
@@ -245,13 +246,23 @@ func (s *Spool) settle(c *claim) {
 			c.dirty = true
 			s.once("queue not read for a drop folder", c.name, err.Error())
 			continue
-		case waits(j.State):
-			continue
+		case waits(j.State), j.State == transports.PossiblySent && s.open(j):
+			continue // looked at again
 		default:
 			s.outcome(t, j)
 		}
 		delete(s.owners, t.ID)
 	}
+}
+
+// open reports that a text that may have been sent can still turn out to have been, or is an alarm that will be repeated:
+// its file is not to be taken for one that has failed. Only what stays so is.
+func (s *Spool) open(j transports.Job) bool {
+	if len(j.History) == 0 {
+		return false
+	}
+	age := s.o.Now().Sub(j.History[len(j.History)-1].At)
+	return age >= 0 && age < unsure
 }
 
 // outcome writes down what a decided job says.

@@ -88,3 +88,35 @@ func TestReports(t *testing.T) {
 	r.contents(failed, "f1", "Modem: gsm0\n", "Sent: ", "Fail_reason: The phone was off.")
 	r.contents(failed, "f3", "Fail_reason: There is no such number.")
 }
+
+// A text that may have been sent is not called failed while that can still turn out, or while an alarm is to be repeated.
+func TestPossiblySentIsNotFailedAtOnce(t *testing.T) {
+	r := fresh(t)
+	r.drop("settled", "To: 4915550101\n\nx")
+	r.drop("never", "To: 4915550102\n\nx")
+	r.rounds(3)
+	set := func(num string, st transports.State) {
+		for _, c := range r.jobs() {
+			if c.To != num {
+				continue
+			}
+			if _, err := r.queue.Update(context.Background(), c.ID, func(j *transports.Job) bool {
+				j.State, j.Error = st, "It is not certain that this text reached "+num+"."
+				return true
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	set("+4915550101", transports.PossiblySent)
+	set("+4915550102", transports.PossiblySent)
+	r.rounds(2)
+	r.holds("checked/never", "checked/settled")
+	set("+4915550101", transports.Accepted)
+	r.rounds(2)
+	r.holds("checked/never", "sent/settled")
+	r.later = 6 * time.Minute
+	r.rounds(2)
+	r.holds("failed/never", "sent/settled")
+	r.contents(failed, "never", "not certain")
+}
