@@ -59,7 +59,7 @@ func (h *Hooks) Resend(ctx context.Context, id string, delivery uint64) (uint64,
 	}
 	switch {
 	case errors.Is(err, transports.ErrNoJob), err == nil && p.Hook != id:
-		return 0, &Error{Text: fmt.Sprintf("Webhook %.40s has no delivery %d. `doorway webhook show %.40s` lists the last ones; those that were delivered are kept for three days.", id, delivery, id), Err: ErrUnknown}
+		return 0, &Error{Text: fmt.Sprintf("Webhook %.40s has no delivery %d. `doorway webhook show %.40s` lists the last ones; they are kept for three days, and for seven when they failed.", id, delivery, id), Err: ErrUnknown}
 	case err != nil:
 		return 0, err
 	case j.State == transports.Queued, j.State == transports.Leased:

@@ -65,6 +65,7 @@ const SecretPrefix = "whsec_"
 const (
 	maxHooks   = 50
 	keepDone   = 3 * 24 * time.Hour // deliveries that succeeded
+	keepGiven  = 7 * 24 * time.Hour // and those that were given up
 	maxWaiting = 20000              // deliveries that wait, of all hooks
 )
 
@@ -149,7 +150,7 @@ func Open(o Options) (*Hooks, error) {
 	h := &Hooks{o: o, table: o.Store.Table("webhooks"), pauses: pauses[:], hooks: map[string]record{}}
 	h.dial = dialer(o.Permit)
 	var err error
-	if h.queue, err = queue.Open(o.Store, queue.Options{Network: "hook", Now: o.Now, Log: o.Log, Keep: keepDone}); err != nil {
+	if h.queue, err = queue.Open(o.Store, queue.Options{Network: "hook", Now: o.Now, Log: o.Log, Keep: keepDone, KeepDead: keepGiven}); err != nil {
 		return nil, fmt.Errorf("open webhooks: %w", err)
 	}
 	var bad error

@@ -320,6 +320,15 @@ func TestGivenUp(t *testing.T) {
 		if d := r.last(hook.ID); d.State != transports.Failed || d.Attempts < 9 || d.Attempts > 14 {
 			t.Errorf("%+v", d)
 		}
+		// What was given up can be sent again for a week; a receiver that is away for good does not fill the disk.
+		<-time.After(keepGiven - 12*time.Hour)
+		if l, err := r.Deliveries(hook.ID, 10); err != nil || len(l) != 1 {
+			t.Errorf("%+v %v", l, err)
+		}
+		<-time.After(24 * time.Hour)
+		if l, err := r.Deliveries(hook.ID, 10); err != nil || len(l) != 0 || r.Counts()[transports.Failed] != 0 {
+			t.Errorf("%+v %v %v", l, err, r.Counts())
+		}
 	})
 }
 

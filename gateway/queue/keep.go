@@ -120,9 +120,17 @@ func (q *Queue) expireAll(ctx context.Context, ids []uint64) (ok bool) {
 	return ok
 }
 
-// trim deletes finished jobs whose time is over, a small batch at a time.
+// trim deletes finished jobs whose time is over, and dead letters if Options say so.
 func (q *Queue) trim(ctx context.Context) {
-	from, to := q.prefix()+string(rune(kept)), q.dueKey(kept, unix(q.now()), 0)
+	q.trimClass(ctx, kept, q.now())
+	if q.o.KeepDead > 0 {
+		q.trimClass(ctx, dead, q.now().Add(-q.o.KeepDead))
+	}
+}
+
+// trimClass deletes the jobs of a class whose time in the index is before end, a small batch at a time.
+func (q *Queue) trimClass(ctx context.Context, c class, end time.Time) {
+	from, to := q.prefix()+string(rune(c)), q.dueKey(c, unix(end), 0)
 	for ctx.Err() == nil {
 		var ids []uint64
 		var last string
@@ -134,7 +142,7 @@ func (q *Queue) trim(ctx context.Context) {
 			return len(ids) < tidyBatch
 		})
 		if err == nil && len(ids) > 0 {
-			err = q.trimBatch(ctx, ids)
+			err = q.trimBatch(ctx, ids, c, end)
 		}
 		if err != nil {
 			q.log().Error("old jobs cannot be deleted", "err", err)
@@ -147,7 +155,7 @@ func (q *Queue) trim(ctx context.Context) {
 	}
 }
 
-func (q *Queue) trimBatch(ctx context.Context, ids []uint64) error {
+func (q *Queue) trimBatch(ctx context.Context, ids []uint64, c class, end time.Time) error {
 	all := map[string]map[string]any{"outbox": {}, "outbox_due": {}}
 	var gone []*record
 	for _, id := range ids {
@@ -155,7 +163,7 @@ func (q *Queue) trimBatch(ctx context.Context, ids []uint64) error {
 			continue
 		}
 		r, err := q.read(id)
-		if err != nil || classOf(r.Job.State) != kept || r.Due > unix(q.now()) {
+		if err != nil || classOf(r.Job.State) != c || r.Due > unix(end) {
 			q.letGo(id, r, err)
 			continue
 		}

@@ -75,8 +75,10 @@ type Queue struct {
 type Options struct {
 	Network string        // prefix of the keys
 	Keep    time.Duration // how long finished jobs are kept; 0 means 30 days
-	Now     func() time.Time
-	Log     *slog.Logger
+	// KeepDead is how long dead letters are kept; 0 means until a person deletes them.
+	KeepDead time.Duration
+	Now      func() time.Time
+	Log      *slog.Logger
 	// Changed, when not nil, is called after each change of a job's state was
 	// committed, in order for each job. It must not call back for that job.
 	Changed func(transports.Job)
