@@ -70,6 +70,7 @@ const maxProblems = 50
 // table is a list of people as it was read.
 type table struct {
 	columns map[string]int // heading → number, from 0
+	unclear bool           // a heading is none that is known
 	rows    []csvRow
 }
 
@@ -90,13 +91,18 @@ func (t *table) cell(r csvRow, column string) string {
 	return r.cells[i]
 }
 
-// at is a problem with one cell, or with the whole line where column is "".
-func (t *table) at(r csvRow, column, format string, a ...any) Problem {
-	p := Problem{Line: r.line, Text: fmt.Sprintf(format, a...)}
-	if i, ok := t.columns[column]; ok {
+// in is a problem with one cell of a line, by its number; 0 for the list as a whole.
+func (t *table) in(line int, column, text string) Problem {
+	p := Problem{Line: line, Text: text}
+	if i, ok := t.columns[column]; ok && line > 0 {
 		p.Column, p.Name = i+1, column
 	}
 	return p
+}
+
+// at is a problem with one cell, or with the whole line where column is "".
+func (t *table) at(r csvRow, column, format string, a ...any) Problem {
+	return t.in(r.line, column, fmt.Sprintf(format, a...))
 }
 
 // parseCSV reads a list of people: UTF-8 with or without a mark, parted by
@@ -116,7 +122,8 @@ func parseCSV(data []byte) (*table, []Problem) {
 	if err != nil {
 		return nil, []Problem{csvProblem(err)}
 	}
-	t, problems := heading(head)
+	line, _ := r.FieldPos(0)
+	t, problems := heading(head, line)
 	for {
 		cells, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -131,7 +138,7 @@ func parseCSV(data []byte) (*table, []Problem) {
 		}
 		if len(cells) != len(head) {
 			problems = append(problems, Problem{Line: line, Column: min(len(cells), len(head)) + 1,
-				Text: fmt.Sprintf("The line has %d columns and the heading %d. Put texts that contain a %q in quotes.", len(cells), len(head), r.Comma)})
+				Text: fmt.Sprintf("The line has %s and the heading %d. Put texts that contain a %q in quotes.", columns(len(cells)), len(head), r.Comma)})
 			continue
 		}
 		for i, c := range cells {
@@ -148,11 +155,11 @@ func parseCSV(data []byte) (*table, []Problem) {
 	return t, problems
 }
 
-// invalidUTF8 is where data is not UTF-8, or has a NUL; -1 for nowhere.
+// invalidUTF8 is where data is not UTF-8, was not or has a NUL; -1 for nowhere.
 func invalidUTF8(data []byte) int {
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
-		if r == utf8.RuneError && size <= 1 || r == 0 {
+		if r == utf8.RuneError || r == 0 { // also U+FFFD itself, which JSON makes of what is not UTF-8
 			return i
 		}
 		i += size
@@ -163,7 +170,7 @@ func invalidUTF8(data []byte) int {
 // separator is what the heading is parted by: spreadsheets write semicolons
 // where the comma is in numbers.
 func separator(data []byte) rune {
-	head, _, _ := bytes.Cut(data, []byte("\n"))
+	head, _, _ := bytes.Cut(bytes.TrimLeft(data, "\r\n"), []byte("\n"))
 	best, most := ',', 0
 	for _, c := range []rune{',', ';', '\t'} {
 		if n := bytes.Count(head, []byte(string(c))); n > most {
@@ -173,8 +180,15 @@ func separator(data []byte) rune {
 	return best
 }
 
-// heading reads the first line.
-func heading(cells []string) (*table, []Problem) {
+func columns(n int) string {
+	if n == 1 {
+		return "1 column"
+	}
+	return fmt.Sprintf("%d columns", n)
+}
+
+// heading reads the first line that is not empty.
+func heading(cells []string, line int) (*table, []Problem) {
 	t := &table{columns: make(map[string]int)}
 	var problems []Problem
 	for i, c := range cells {
@@ -184,9 +198,10 @@ func heading(cells []string) (*table, []Problem) {
 		}
 		switch {
 		case !slices.Contains(Columns, name):
-			problems = append(problems, Problem{Line: 1, Column: i + 1, Text: fmt.Sprintf("There is no column %q. The columns are %s.", c, strings.Join(Columns, ", "))})
+			t.unclear = true
+			problems = append(problems, Problem{Line: line, Column: i + 1, Text: fmt.Sprintf("There is no column %q. The columns are %s.", c, strings.Join(Columns, ", "))})
 		case t.has(name):
-			problems = append(problems, Problem{Line: 1, Column: i + 1, Name: name, Text: "This column is there twice. Take one away, or put both into one cell with a ; between."})
+			problems = append(problems, Problem{Line: line, Column: i + 1, Name: name, Text: "This column is there twice. Take one away, or put both into one cell with a ; between."})
 		default:
 			t.columns[name] = i
 		}

@@ -114,15 +114,22 @@ func TestImportRefused(t *testing.T) {
 		{"name\n", "Nobody is in the list"},
 		{"name,shoe size\nAnna,42\n", `line 1, column 2: There is no column "shoe size".`},
 		{"name,phone,mobile\nAnna,,\n", "line 1, column 3 (phones): This column is there twice."},
-		{"name,phones\nAnna,0155 50101\nBen\n", "line 3, column 2: The line has 1 columns and the heading 2."},
+		{"name,phones\nAnna,0155 50101\nBen\n", "line 3, column 2: The line has 1 column and the heading 2."},
 		{"name,mail\nAnna,a,b\n", "line 2, column 3: The line has 3 columns and the heading 2."},
 		{"name\n\"Anna\nBen\n", "line 2: A text in quotation marks begins in this line and is not closed"},
 		{"name\nAn\"na\n", "line 2: A quotation mark stands inside a text without quotes (character 3)"},
 		{"name\nAnna\nB\xe4rbel\n", "line 3: This is not UTF-8 text."},
 		{"name\nAn\x00na\n", "line 2: This is not UTF-8 text."},
+		{"name\nAnna\nB\ufffdrbel\n", "line 3: This is not UTF-8 text."}, // what JSON makes of the former
+		{"\n\nname;shoe\nAnna;1\n", `line 3, column 2: There is no column "shoe".`},
 		{"name,phones\nAnna,call me\n", "line 2, column 2 (phones): “call me” is not a phone number."},
 		{"name,phones\nAnna,5050\n", "line 2, column 2 (phones): \"5050\" is a short code"},
-		{"name,phones\nAnna,0155 50101\nBen,0155 50101\n", "line 3: +4915550101 is the number of Anna (anna) and of Ben (ben)."},
+		{"name,phones\nAnna,0155 50101\nBen,0155 50101\n", "line 3, column 2 (phones): +4915550101 is the number of Anna (anna) and of Ben (ben)."},
+		{"name,phones\nBen,0155 50101\nAnna,0155 50101\n", "line 3, column 2 (phones): +4915550101 is the number of"},
+		{"id,phones\naaa,+4915550190\n", "line 2, column 2 (phones): +4915550190 is the number of aaa (aaa) and of Zoe (zoe)."},
+		{"id,phones\nzzz,+4915550190\n", "line 2, column 2 (phones): +4915550190 is the number of Zoe (zoe) and of zzz (zzz)."},
+		{"id,jid\na,x@icq.example\nb,x@icq.example\n", "line 3, column 2 (jid): x@icq.example is the address of"},
+		{"id,legacy\na,x@icq.example\nb,x@icq.example\n", "line 3, column 2 (legacy): x@icq.example is the address of"},
 		{"name,phones\nZoe B,+4915550190;+4915550191\n", "line 2, column 2 (phones): These are numbers of two people, Zoe (zoe) and Yan (yan)."},
 		{"name,mail\nAnna,at home\n", "line 2, column 2 (mail):"},
 		{"name,sms\nAnna,perhaps\n", `line 2, column 2 (sms): "perhaps" is neither yes nor no.`},
@@ -161,6 +168,28 @@ func TestImportRefused(t *testing.T) {
 	}
 	if p.State() != before {
 		t.Error("something was taken over")
+	}
+	// Of several faults in a line the first is told, with its own column.
+	_, err := importing(p, "language,mail,phones\n"+strings.Repeat("the best,nowhere,+4915550199\n", 20))
+	if n := strings.Count(fmt.Sprint(err), `column 2 (mail): "nowhere" is not`); n != 20 {
+		t.Errorf("%d lines of 20 have the right column: %v", n, err)
+	}
+	// An unknown heading is no fault of every line below it.
+	if _, err := importing(p, "Vorname\nAnna\nBen\n"); !errors.As(err, &ie) || len(ie.Problems) != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
+// A group is made of any label, once, however often a line names it.
+func TestImportMakesGroups(t *testing.T) {
+	_, p := open(t, filepath.Join(t.TempDir(), "data"))
+	put(t, p, Person{ID: "zoe", Name: "Zoe"})
+	got, err := importing(p, "name,groups\nZoe,Sales;sales;everybody;***\n")
+	if err != nil || len(got.Changes) != 1 || !slices.Equal(got.Groups, []string{"***", "group", "sales"}) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if what := strings.Join(got.Changes[0].What, "; "); what != "joins Sales; joins everybody; joins ***" {
+		t.Error(what)
 	}
 }
 

@@ -151,8 +151,8 @@ func (m *importer) run() error {
 	}
 	if len(m.problems) == 0 {
 		_, faults := m.e.result()
-		for _, f := range faults {
-			m.fault(Problem{Line: m.lines[f.person], Text: f.text})
+		for _, f := range faults { // of two people the list may have one only
+			m.fault(m.t.in(max(m.lines[f.person], m.lines[f.other]), f.column, f.text))
 		}
 	}
 	if len(m.problems) > 0 {
@@ -183,7 +183,7 @@ func (m *importer) row(r csvRow) {
 	}
 	c, err := m.e.p.house.clean(*p)
 	if err != nil {
-		m.fault(m.t.at(r, m.blame(r, p), "%v", err))
+		m.fault(m.t.at(r, m.blame(p, err), "%v", err))
 		return
 	}
 	if local != c.Account && !m.account(r, c, local) {
@@ -214,7 +214,7 @@ func (m *importer) account(r csvRow, c *Person, local string) bool {
 }
 
 // blame finds the cell that a refusal is about, where trying each tells.
-func (m *importer) blame(r csvRow, p *Person) string {
+func (m *importer) blame(p *Person, refusal error) string {
 	h := m.e.p.house
 	for column, only := range map[string]Person{
 		colPhones: {Phones: p.Phones}, colMail: {Mail: p.Mail}, colLanguage: {Language: p.Language}, colName: {Name: p.Name}, colFirst: {First: p.First},
@@ -222,7 +222,7 @@ func (m *importer) blame(r csvRow, p *Person) string {
 		colLegacy: {Legacy: p.Legacy}, colJID: {JID: p.JID},
 	} {
 		only.ID = "x"
-		if _, err := h.clean(only); err != nil && m.t.has(column) {
+		if _, err := h.clean(only); err != nil && err.Error() == refusal.Error() && m.t.has(column) {
 			return column
 		}
 	}
@@ -291,8 +291,14 @@ func (m *importer) groupsOf(r csvRow, old, c *Person) (what []string) {
 	var stays []string
 	for _, typed := range wanted {
 		g := m.groupNamed(typed)
+		name := strings.ToLower(typed)
 		if g != nil {
-			stays = append(stays, g.ID)
+			name = g.ID
+		}
+		if slices.Contains(stays, name) {
+			continue
+		}
+		if stays = append(stays, name); g != nil {
 			if slices.Contains(m.was[id], g.ID) {
 				continue
 			}
@@ -364,8 +370,8 @@ func (m *importer) memberships() {
 func (m *importer) newGroup(changed map[string]*Group, typed string) (string, error) {
 	id, err := prepareID("group", typed)
 	if err != nil {
-		if id, err = prepareID("group", idFrom(typed)); err != nil {
-			return "", err
+		if id = idFrom(typed); id == noID {
+			id = "group"
 		}
 		id = freeID(id, func(id string) bool { return m.e.Group(id) != nil || changed[id] != nil })
 	}

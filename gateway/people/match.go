@@ -39,6 +39,9 @@ func (m *importer) whose(r csvRow) (*Person, bool) {
 	} else if !m.alone(r, id, local) {
 		return nil, false
 	} else if p.ID = m.newID(r, id, local); p.ID == "" {
+		if m.t.unclear {
+			return nil, false // the name may be in a column that is not known
+		}
 		m.fault(m.t.at(r, "", "Nobody is named here. Give an id, an account, a name, a mail address or a number."))
 		return nil, false
 	}

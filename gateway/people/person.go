@@ -292,5 +292,8 @@ func idFrom(text string) string {
 	if id, err := prepareID("person", b.String()); err == nil {
 		return id
 	}
-	return "person"
+	return noID
 }
+
+// noID is the id of whom no other can be made for.
+const noID = "person"

@@ -96,6 +96,8 @@ func (s *State) find(h House, typed string) (*Person, bool) {
 // fault is what is wrong with a state, and with whom.
 type fault struct {
 	person, group string // id
+	other         string // id of another person whom it concerns
+	column        string // of a list of people, where the fault is
 	text          string
 }
 
@@ -115,13 +117,13 @@ func newIndex(people map[string]*Person) (*index, []fault) {
 	for _, p := range x.byID {
 		if p.Account != "" {
 			if q := x.account[p.Account]; q != nil {
-				faults = append(faults, fault{person: p.ID, text: fmt.Sprintf("The account %s is already that of %s (%s).", p.Account, q.Display(), q.ID)})
+				faults = append(faults, fault{person: p.ID, other: q.ID, column: colAccount, text: fmt.Sprintf("The account %s is already that of %s (%s).", p.Account, q.Display(), q.ID)})
 			}
 			x.account[p.Account] = p
 		}
 		for _, num := range p.Phones {
 			if q := x.phone[num]; q != nil {
-				faults = append(faults, fault{person: p.ID, text: fmt.Sprintf("%s is the number of %s (%s) and of %s (%s). A number belongs to one person: take it from one of them.", num, q.Display(), q.ID, p.Display(), p.ID)})
+				faults = append(faults, fault{person: p.ID, other: q.ID, column: colPhones, text: fmt.Sprintf("%s is the number of %s (%s) and of %s (%s). A number belongs to one person: take it from one of them.", num, q.Display(), q.ID, p.Display(), p.ID)})
 			}
 			x.phone[num] = p
 		}
@@ -130,7 +132,11 @@ func newIndex(people map[string]*Person) (*index, []fault) {
 				continue
 			}
 			if q := x.address[j]; q != nil && q != p {
-				faults = append(faults, fault{person: p.ID, text: fmt.Sprintf("%s is the address of %s (%s) and of %s (%s). An address belongs to one person: take it from one of them.", j, q.Display(), q.ID, p.Display(), p.ID)})
+				column := colLegacy
+				if j == p.JID {
+					column = colJID
+				}
+				faults = append(faults, fault{person: p.ID, other: q.ID, column: column, text: fmt.Sprintf("%s is the address of %s (%s) and of %s (%s). An address belongs to one person: take it from one of them.", j, q.Display(), q.ID, p.Display(), p.ID)})
 			}
 			x.address[j] = p
 		}
