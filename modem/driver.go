@@ -50,27 +50,28 @@ type Driver struct {
 	bursts uint64
 
 	// Owned by Run.
-	offers  []offer
-	slots   map[slot]*offered
-	pushed  map[uint64]*offered
-	pushes  uint64
-	epoch   uint64         // number of the start the modem is in
-	pinStop string         // why no PIN is sent now
-	pinSIM  string         // the SIM a PIN was sent to
-	pinSent string         // its hash, until it has worked or was refused
-	lastErr string         // logged last, so that a missing device is logged once
-	last    port.Candidate // the port used last
-	away    bool           // the device is gone: let it settle when it comes back
-	lostAt  time.Time      // since when
-	ladder  ladder
-	kept    map[slot]string // slots that cannot be emptied, and what the modem says to it
-	home    Device          // the modem that was used last, once it has told its IMEI
-	mute    map[string]int  // devices without an answer to AT, and how often they were asked
-	others  map[string]bool // devices that are known to be other modems than home
-	sought  int             // times the modem of before was looked for in vain
-	talk    *dialogue       // the USSD dialogue, nil for none
-	balance time.Time       // when the credit is asked for by itself; zero: not yet planned
-	calls   chan Call
+	offers    []offer
+	slots     map[slot]*offered
+	pushed    map[uint64]*offered
+	pushes    uint64
+	epoch     uint64         // number of the start the modem is in
+	pinStop   string         // why no PIN is sent now
+	pinSIM    string         // the SIM a PIN was sent to
+	pinSent   string         // its hash, until it has worked or was refused
+	pinUnsure bool           // it got no answer
+	lastErr   string         // logged last, so that a missing device is logged once
+	last      port.Candidate // the port used last
+	away      bool           // the device is gone: let it settle when it comes back
+	lostAt    time.Time      // since when
+	ladder    ladder
+	kept      map[slot]string // slots that cannot be emptied, and what the modem says to it
+	home      Device          // the modem that was used last, once it has told its IMEI
+	mute      map[string]int  // devices without an answer to AT, and how often they were asked
+	others    map[string]bool // devices that are known to be other modems than home
+	sought    int             // times the modem of before was looked for in vain
+	talk      *dialogue       // the USSD dialogue, nil for none
+	balance   time.Time       // when the credit is asked for by itself; zero: not yet planned
+	calls     chan Call
 
 	recorder recorder
 }

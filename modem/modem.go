@@ -8,6 +8,7 @@ package modem
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -80,11 +81,17 @@ const (
 	RoamNowhere  Roaming = "refuse"
 )
 
-// PINGuard journals attempts. Attempt returns an error when this pair was tried before without success.
+// PINGuard journals attempts. Attempt persists before it returns; left is how many the SIM still forgives, -1 unknown. Its error
+// is ErrPINLast when the SIM may have no more than one left, another one when this pair was refused before, or was sent
+// without an answer and nothing shows that it cost no attempt.
 type PINGuard interface {
-	Attempt(sim, pinHash string) error // persists before it returns
+	Attempt(sim, pinHash string, left int) error
 	Success(sim, pinHash string) error
+	Refused(sim, pinHash string) error
 }
+
+// ErrPINLast says that another wrong PIN might block the SIM.
+var ErrPINLast = errors.New("other PINs were refused by this SIM")
 
 // State is what the modem is doing, for people and for routing.
 type State string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -207,7 +208,7 @@ func (d *Driver) pinWorked() {
 // enterPIN sends the PIN, once over the whole life of the box unless it
 // worked: three wrong ones block the card.
 func (s *session) enterPIN(ctx context.Context) (bool, error) {
-	text, sim, err := s.mayEnterPIN(ctx)
+	text, sim, left, err := s.mayEnterPIN(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -218,14 +219,18 @@ func (s *session) enterPIN(ctx context.Context) (bool, error) {
 	}
 	sum := sha256.Sum256([]byte(sim + "\x00" + d.cfg.PIN))
 	hash := hex.EncodeToString(sum[:])
-	if err := d.cfg.Guard.Attempt(sim, hash); err != nil {
+	if err := d.cfg.Guard.Attempt(sim, hash, left); err != nil {
 		d.pinStop = textPINTried
+		if errors.Is(err, ErrPINLast) {
+			d.pinStop = textPINLast
+		}
 		d.log.Warn("modem: PIN is not sent", "err", err)
-		d.setState(SIMLocked, textPINTried)
+		d.setState(SIMLocked, d.pinStop)
 		return false, nil
 	}
 	d.pinSIM, d.pinSent = sim, hash
 	d.pinStop = textPINTried // should it be asked for again before it has worked
+	d.pinUnsure = true
 	// Not through ask: it must never be repeated.
 	r, err := s.e.do(ctx, command{line: `AT+CPIN="` + s.d.cfg.PIN + `"`, info: "+CPIN", limit: s.t.List})
 	if err == errTimeout {
@@ -233,6 +238,12 @@ func (s *session) enterPIN(ctx context.Context) (bool, error) {
 	}
 	if err != nil {
 		return false, err
+	}
+	if r.final.raw != "" {
+		d.pinUnsure = false
+		if !r.final.ok() {
+			d.pinRefused()
+		}
 	}
 	if r.final.kind == finalCME && (r.final.code == 16 || r.final.code == 12) {
 		d.pinSent, d.pinStop = "", textPINWrong
@@ -246,31 +257,39 @@ func (s *session) enterPIN(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// mayEnterPIN gives the sentence why the PIN is not sent, or the SIM's name.
-func (s *session) mayEnterPIN(ctx context.Context) (text, sim string, err error) {
+// pinRefused journals that the PIN sent last was not taken.
+func (d *Driver) pinRefused() {
+	if err := d.cfg.Guard.Refused(d.pinSIM, d.pinSent); err != nil {
+		d.log.Error("modem: refusal of the PIN is not recorded", "err", err)
+	}
+}
+
+// mayEnterPIN gives the sentence why the PIN is not sent, or the SIM's name and the attempts that are left. A PIN that got no
+// answer, since the modem restarted or the power failed, is looked at once more.
+func (s *session) mayEnterPIN(ctx context.Context) (text, sim string, left int, err error) {
 	pin := s.d.cfg.PIN
 	switch {
 	case pin == "":
-		return textPINWanted, "", nil
+		return textPINWanted, "", 0, nil
 	case len(pin) < 4 || len(pin) > 8 || digits(pin) != pin:
-		return textPINBad, "", nil
-	case s.d.pinStop != "":
-		return s.d.pinStop, "", nil
+		return textPINBad, "", 0, nil
+	case s.d.pinStop != "" && !s.d.pinUnsure:
+		return s.d.pinStop, "", 0, nil
 	case s.d.cfg.Guard == nil:
-		return textPINNoGuard, "", nil
+		return textPINNoGuard, "", 0, nil
 	}
+	s.d.pinUnsure = false
 	id, err := s.iccid(ctx)
 	if err != nil {
-		return "", "", err
+		return "", "", 0, err
 	}
-	left, err := s.pinAttempts(ctx)
-	if err != nil {
-		return "", "", err
+	if left, err = s.pinAttempts(ctx); err != nil {
+		return "", "", 0, err
 	}
 	if left >= 0 && left <= 1 {
-		return textPINFew, "", nil
+		return textPINFew, "", left, nil
 	}
-	return "", s.simName(id), nil
+	return "", s.simName(id), left, nil
 }
 
 // pinAttempts asks how many wrong PINs the card still forgives; -1 when the

@@ -21,15 +21,18 @@ type guard struct {
 	mu    sync.Mutex
 	tried map[string]bool // sim and hash: tried without success
 	fail  error
+	again bool  // what was tried without success may be tried again
+	left  []int // attempts that were left
 }
 
-func (g *guard) Attempt(sim, hash string) error {
+func (g *guard) Attempt(sim, hash string, left int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.fail != nil {
 		return g.fail
 	}
-	if g.tried[sim+hash] {
+	g.left = append(g.left, left)
+	if g.tried[sim+hash] && !g.again {
 		return errors.New("tried before")
 	}
 	if g.tried == nil {
@@ -38,6 +41,8 @@ func (g *guard) Attempt(sim, hash string) error {
 	g.tried[sim+hash] = true
 	return nil
 }
+
+func (g *guard) Refused(sim, hash string) error { return nil }
 
 func (g *guard) Success(sim, hash string) error {
 	g.mu.Lock()
@@ -237,6 +242,22 @@ func TestWrongPINOnce(t *testing.T) {
 	r.is(SIMLocked, "was tried before", "correct it")
 	if n := r.traced(`>AT+CPIN="****"`); n != 1 {
 		t.Errorf("PIN sent %d times", n)
+	}
+}
+
+// A PIN that got no answer, since the modem went away just then, is looked at once more: the guard knows whether it cost an
+// attempt.
+func TestPINWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	g := &guard{again: true}
+	r := newRig(t, emulator.Config{PIN: "4711", Rules: parse(t, "on command \\+CPIN=\n nth 1\n skip\n vanish 100ms\n")},
+		func(c *Config) { c.PIN, c.Guard = "4711", g })
+	r.standing()
+	if n := r.traced(`>AT+CPIN="****"`); n != 2 {
+		t.Errorf("PIN sent %d times", n)
+	}
+	if len(g.left) != 2 || g.left[0] != 3 || g.left[1] != 3 {
+		t.Errorf("attempts left %v", g.left)
 	}
 }
 
