@@ -66,10 +66,12 @@ func (m *Module) Losses() uint64 { return m.losses.Load() }
 // the user's own part as it was when Contacts was called. Those who only see the user
 // through a group are among them, with from.
 func (m *Module) Contacts(user jid.JID, f func(contact jid.JID, subscription string)) {
-	a := m.view(user.Bare())
-	if a == nil {
-		return
+	if a := m.view(user.Bare()); a != nil {
+		m.contacts(a, f)
 	}
+}
+
+func (m *Module) contacts(a *account, f func(contact jid.JID, subscription string)) {
 	items := a.snapshot()
 	seen := 0 // local contacts that see the user, and are seen
 	a.each(items, func(it *item, s *xmpp.SharedItem) bool {
@@ -201,6 +203,23 @@ func (m *Module) drop(user, contact jid.JID) (*account, *entry, error) {
 		return nil, nil, nil
 	}
 	return a, m.remove(a, old, false), nil
+}
+
+// Farewell has each resource of a removed local account become unavailable to those
+// who see it: when its streams end it has no contacts any more. Call it before they
+// are closed, and before Purge.
+func (m *Module) Farewell(ctx context.Context, owner jid.JID) {
+	a, err := m.acquire(owner.Bare())
+	if err != nil {
+		m.log.Error("end of an account not told", "user", owner.String(), "err", err)
+		return
+	}
+	defer m.release(a)
+	m.contacts(a, func(contact jid.JID, subscription string) {
+		if subscription == "from" || subscription == "both" {
+			m.hide(ctx, a.owner, contact)
+		}
+	})
 }
 
 // Purge forgets a removed local account: its own items and requests go, contacts

@@ -128,6 +128,31 @@ func TestPurge(t *testing.T) {
 	})
 }
 
+// TestFarewell: of an account that is removed while it is online each resource goes
+// offline, for contacts and for those who see it through a group.
+func TestFarewell(t *testing.T) {
+	playWith(t, with("s", "Sales", "alice", "carol"), func(t *testing.T, o *office) {
+		desk, phone, idle := o.online(alice+"/desk"), o.online(alice+"/phone"), o.Login(alice+"/idle")
+		b, c, d := o.online(bob+"/desk"), o.online(carol+"/desk"), o.online("dave@office.example/desk")
+		befriend(desk, b)
+		all := []*routertest.Client{desk, phone, idle, b, c, d}
+		for _, x := range all {
+			x.Recv()
+		}
+		delete(o.accounts, "alice")
+		o.roster.Farewell(context.Background(), jid.MustParse(alice))
+		for _, x := range []*routertest.Client{desk, phone, idle} {
+			x.Leave()
+		}
+		for who, x := range map[string]*routertest.Client{bob: b, carol: c} {
+			got := x.Recv()
+			slices.Sort(got)
+			routertest.Same(t, who, got, isGone(alice, who), "presence:unavailable "+alice+"/phone > "+who)
+		}
+		d.Want("dave, who does not see alice")
+	})
+}
+
 // TestRunWaitsForWhatIsQueued: nothing that is on disk stays untold at the end.
 func TestRunWaitsForWhatIsQueued(t *testing.T) {
 	play(t, func(t *testing.T, o *office) {
