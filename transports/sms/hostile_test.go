@@ -233,3 +233,32 @@ func TestIncompleteTextOfTheFuture(t *testing.T) {
 		}
 	})
 }
+
+// Texts that reach nobody are no secret of the log.
+func TestTextsThatNobodyTakesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0")
+		h := start(t, p)
+		defer h.stop()
+		h.mu.Lock()
+		h.refuse = errors.New("no such account")
+		h.mu.Unlock()
+		h.hear(t, p, bob, "one")
+		h.hear(t, p, bob, "two")
+		if l := h.net.Troubles(); len(l) != 0 {
+			t.Errorf("too soon: %+v", l)
+		}
+		pass(6 * time.Minute)
+		l := h.net.Troubles()
+		if len(l) != 1 || l[0].Modem != "inbox" || !strings.HasPrefix(l[0].Text, "2 texts") || !strings.Contains(l[0].Text, "recipients") {
+			t.Errorf("%+v", l)
+		}
+		h.mu.Lock()
+		h.refuse = nil
+		h.mu.Unlock()
+		pass(6 * time.Minute)
+		if l := h.net.Troubles(); len(l) != 0 || len(h.incoming()) != 2 {
+			t.Errorf("%+v, %d taken", l, len(h.incoming()))
+		}
+	})
+}

@@ -54,6 +54,7 @@ type offer struct {
 	event   transports.Event
 	done    func()
 	fails   int
+	since   time.Time // of the first time it was not taken
 	after   time.Time
 }
 
@@ -111,6 +112,31 @@ func (o *offers) next(now time.Time) (*offer, time.Duration) {
 	return nil, wait
 }
 
+// stuck counts the texts that came in and were not taken for a while, and tells since when the first was not.
+func (o *offers) stuck(now time.Time) (n int, since time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	behind := map[string]bool{} // contacts whose texts wait for their first one
+	for _, f := range o.list {
+		if _, ok := f.event.(transports.Incoming); !ok {
+			continue
+		}
+		if f.fails > 0 && now.Sub(f.since) >= stuckAfter {
+			behind[f.contact] = true
+			if since.IsZero() || f.since.Before(since) {
+				since = f.since
+			}
+		}
+		if behind[f.contact] {
+			n++
+		}
+	}
+	return n, since
+}
+
+// stuckAfter is how long a text may find nobody before the operator is told.
+const stuckAfter = 5 * time.Minute
+
 // back puts an event that was not taken before everything else.
 func (o *offers) back(f *offer) {
 	o.mu.Lock()
@@ -142,7 +168,9 @@ func (o *offers) run(ctx context.Context, sink transports.Sink, log *slog.Logger
 		if ctx.Err() != nil {
 			return // it is offered again after the restart
 		}
-		f.fails++
+		if f.fails++; f.fails == 1 {
+			f.since = time.Now()
+		}
 		pause := min(time.Second<<min(f.fails-1, 10), 5*time.Minute)
 		f.after = time.Now().Add(pause)
 		log.Warn("sms event not taken, offered again", "net", "sms", "try", f.fails, "pause", pause, "err", err)

@@ -208,15 +208,15 @@ func (s *Session) lack(u *unit, now time.Time) string {
 	return ""
 }
 
-// Trouble is a modem that is kept from sending although it answers.
+// Trouble is a modem that is kept from sending although it answers, or texts that nobody takes.
 type Trouble struct {
-	Modem string
+	Modem string // or "inbox"
 	Text  string // a sentence with what to do next
 	Since time.Time
 }
 
-// Troubles lists the modems that rest because sending through them keeps failing, and those whose
-// cap is used up. A modem that is not ready says so itself (modem.Status).
+// Troubles lists the modems that rest because sending through them keeps failing, those whose
+// cap is used up, and texts that came in and reach nobody. A modem that is not ready says so itself (modem.Status).
 func (n *Network) Troubles() []Trouble {
 	s := n.current.Load()
 	if s == nil {
@@ -224,6 +224,13 @@ func (n *Network) Troubles() []Trouble {
 	}
 	now := s.env.Now()
 	var list []Trouble
+	if n, since := s.offers.stuck(time.Now()); n > 0 {
+		what := "A text that came in reaches"
+		if n > 1 {
+			what = fmt.Sprintf("%d texts that came in reach", n)
+		}
+		list = append(list, Trouble{"inbox", what + " nobody: `doorway sms inbox` shows them as waiting. See that recipients in the [sms] settings, else admins, names accounts that there are.", since})
+	}
 	for _, u := range s.units {
 		if until, why := u.paused(now); !until.IsZero() {
 			list = append(list, Trouble{u.name, why + "; it is tried again at " + s.n.clock(until).Format("15:04") + ".", u.unable()})

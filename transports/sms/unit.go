@@ -144,7 +144,7 @@ func (u *unit) answered(refused bool, now time.Time) bool {
 		return false
 	}
 	u.refused = 0
-	u.rest(now, pauseTime, "The operator refuses texts from the SIM of "+u.name)
+	u.rest(now, pauseTime, "The operator refuses texts from the SIM of "+u.name+": ask it why")
 	return true
 }
 
