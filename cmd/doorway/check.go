@@ -9,6 +9,7 @@ import (
 
 	"doorway/gateway/config"
 	"doorway/xmpp"
+	"doorway/xmpp/websocket"
 )
 
 func runCheck(_ context.Context, a *app, args []string) error {
@@ -66,7 +67,7 @@ func describe(w io.Writer, c *config.Config) {
 	if c.Backup.Keep > 0 {
 		fmt.Fprintf(w, "  backups    %s at %s, %d are kept\n", c.Backup.Dir, c.Backup.At, c.Backup.Keep)
 	}
-	fmt.Fprintf(w, "  HTTP       %s\n", strings.Join(c.HTTP.Listen, ", "))
+	fmt.Fprintf(w, "  HTTP       %s\n", strings.Join(append(c.HTTP.Listen, c.HTTP.ListenTLS...), ", "))
 	if len(c.Modems) == 0 {
 		fmt.Fprintln(w, "  modems     none: there is chat but no SMS until a section [[modem]] is added")
 	}
@@ -96,7 +97,7 @@ func spoken(c *config.Config) []xmpp.Spec {
 		{Doc: "XEP-0198", Version: "1.6.3", Title: "Stream Management"},
 		{Doc: "XEP-0227", Version: "1.1", Title: "Portable Import/Export Format for XMPP-IM Servers"},
 		{Doc: "XEP-0368", Version: "1.1.0", Title: "SRV records for XMPP over TLS: direct TLS"},
-	}, specs(newModules(c, groups{}, house{}).list)...)
+	}, append(websocket.Specs(), specs(newModules(c, groups{}, house{}).list)...)...)
 }
 
 // specs lists what the modules implement.

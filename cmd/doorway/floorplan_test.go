@@ -30,6 +30,7 @@ var arrows = []struct {
 	{"xmpp/sasl", []string{"xmpp/jid"}},
 	{"xmpp/router", []string{"xmpp", "xmpp/form", "xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/c2s", []string{"xmpp", "xmpp/jid", "xmpp/router", "xmpp/sasl", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"xmpp/websocket", []string{"xmpp", "xmpp/c2s", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/routertest", []string{"xmpp", "xmpp/jid", "xmpp/router", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/xmpptest", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"xmpp/form", []string{"xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},

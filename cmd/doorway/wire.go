@@ -40,6 +40,7 @@ import (
 	"doorway/xmpp/router"
 	"doorway/xmpp/sasl"
 	"doorway/xmpp/stanza"
+	"doorway/xmpp/websocket"
 )
 
 // server is everything, put together. The order of construction is the order
@@ -57,6 +58,7 @@ type server struct {
 	router  *router.Router
 	modules modules
 	clients *c2s.Server
+	sockets *websocket.Handler
 	modems  []*modem.Driver
 	queue   *queue.Queue
 	sms     *sms.Network
@@ -234,7 +236,9 @@ func (s *server) constructDoors() error {
 	if file := s.certs.CAFile(); file != "" {
 		ca = func() ([]byte, error) { return os.ReadFile(file) }
 	}
+	s.openSockets()
 	s.web = api.New(api.Config{
+		More: s.socketPages(),
 		Overview: s.overview, Ready: func() bool { return s.serving.Load() && s.store.Stats().Err == nil }, CAFile: ca,
 		Token: s.token, Tokens: s.tokens, Replies: s.store.Table("api_replies"), SMS: s.sms, Expand: s.numbersOf, Queue: s.queue, Hooks: s.hooks, Log: s.log,
 	})
@@ -254,6 +258,9 @@ func (s *server) doors() []door {
 	var d []door
 	for _, a := range s.cfg.HTTP.Listen {
 		d = append(d, door{"http", "HTTP", a, s.web.Serve})
+	}
+	for _, a := range s.cfg.HTTP.ListenTLS {
+		d = append(d, door{"https", "HTTPS", a, s.serveHTTPS})
 	}
 	for _, a := range s.cfg.XMPP.ListenTLS {
 		d = append(d, door{"c2s_tls", "XMPP with direct TLS", a, func(ctx context.Context, l net.Listener) error { return s.clients.Serve(ctx, l, true) }})

@@ -92,6 +92,7 @@ type Config struct {
 	Expand func(to string) []string
 	Queue  Queue
 	Hooks  *hook.Hooks
+	More   map[string]http.Handler // further addresses, by path; they take GET
 	Log    *slog.Logger
 }
 
@@ -156,6 +157,9 @@ func New(c Config) *Server {
 			w.Header().Set("Allow", strings.Join(known, ", "))
 			s.refuse(w, r, problem("method-not-allowed", "This address takes "+strings.Join(known, ", ")+"."))
 		})
+	}
+	for path, h := range c.More {
+		s.mux.Handle("GET "+path, h)
 	}
 	s.mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, problem("not-found", "There is no such address; /api/v1/openapi.json lists them all."))

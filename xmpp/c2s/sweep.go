@@ -63,8 +63,10 @@ func (c *conn) check(now time.Time) {
 		c.end(errEndless)
 	case m != nil && m.asked && m.askedAt.UnixNano() > heard && now.Sub(m.askedAt) > l.Answer:
 		c.end(errSilent)
-	case c.pinged > heard && since(c.pinged) > l.Answer && c.link.Echoes():
-		c.end(errSilent)
+	case c.pinged > heard && c.link.Echoes():
+		if since(c.pinged) > l.Answer {
+			c.end(errSilent)
+		}
 	case since(max(heard, c.pinged)) <= l.Idle:
 	case m != nil && m.counting:
 		if !m.asked {

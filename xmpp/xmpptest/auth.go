@@ -194,12 +194,15 @@ func readChallenge(s, nonce string) (salt []byte, iterations int, full string, e
 // channel is the data of a channel binding (RFC 9266, RFC 5929 §4).
 func (c *Client) channel(kind string) ([]byte, error) {
 	conn, ok := c.conn.(*tls.Conn)
+	if c.o.Channel != nil {
+		conn, ok = c.o.Channel, true
+	}
 	if !ok {
 		return nil, errors.New("channel binding without TLS")
 	}
 	st := conn.ConnectionState()
 	if kind == "tls-exporter" {
-		return st.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+		return st.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32) // RFC 9266 §2
 	}
 	if kind != "tls-server-end-point" {
 		return nil, fmt.Errorf("unknown channel binding %q", kind)

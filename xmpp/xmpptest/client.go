@@ -48,6 +48,7 @@ type Options struct {
 	Binding                string      // "tls-exporter" (default) or "tls-server-end-point", for -PLUS
 	Salted                 *Salted     // shared by clients of one account, saves their PBKDF2
 	NoBind                 bool        // stop after authentication
+	Channel                *tls.Conn   // what -PLUS binds to, where the connection itself is not TLS
 }
 
 // Client is a bound session. Send may be called from several goroutines;

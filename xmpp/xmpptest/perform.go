@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,10 @@ import (
 
 // Stage is a server on which plays run.
 type Stage struct {
-	Addr   string // host:port, plain text allowed
+	Addr string // host:port, plain text allowed
+	// Dial, when not nil, connects clients that sign in; those that open a
+	// stream by hand use Addr all the same.
+	Dial   func(ctx context.Context) (net.Conn, error)
 	Domain string
 	Other  bool // not doorway
 	// Password is everybody's; "" lets the play choose.
@@ -49,6 +53,21 @@ type actor struct {
 	dirty bool  // it has sent what the server may not have handled yet
 	err   error // that ended its stream while the play looked elsewhere
 	gone  bool
+}
+
+func (s *Stage) dial(ctx context.Context, o Options) (*Client, error) {
+	if s.Dial == nil {
+		return Dial(ctx, s.Addr, o)
+	}
+	conn, err := s.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := New(ctx, conn, o)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return c, nil
 }
 
 func (s *Stage) password() string { return cmp.Or(s.Password, "correct horse") }
@@ -176,7 +195,7 @@ func (x *performance) step(ctx context.Context, s step) error {
 
 func (x *performance) enter(ctx context.Context, name string, noBind bool) (*actor, error) {
 	person, resource, _ := strings.Cut(name, "/")
-	c, err := Dial(ctx, x.stage.Addr, Options{
+	c, err := x.stage.dial(ctx, Options{
 		Domain: x.stage.Domain, User: person + x.suffix, Password: x.stage.password(), Resource: resource, NoBind: noBind,
 	})
 	if err != nil {
@@ -193,7 +212,7 @@ func (x *performance) enter(ctx context.Context, name string, noBind bool) (*act
 // mistype signs in with a wrong password.
 func (x *performance) mistype(ctx context.Context, name, condition string) error {
 	person, _, _ := strings.Cut(name, "/")
-	c, err := Dial(ctx, x.stage.Addr, Options{Domain: x.stage.Domain, User: person + x.suffix, Password: "wrong " + x.stage.password()})
+	c, err := x.stage.dial(ctx, Options{Domain: x.stage.Domain, User: person + x.suffix, Password: "wrong " + x.stage.password()})
 	if err == nil {
 		_ = c.Close() // ignored: it should not be there
 		return errors.New("the wrong password was taken")
