@@ -85,7 +85,7 @@ type Sink func(ctx context.Context, e Event) error
 // Message is one text. Outgoing: Sender, To, Body, ID. Incoming (as an
 // event): From, Body, Ref, At.
 type Message struct {
-	Sender  string    // outgoing at House scope: the bare JID of the person who speaks
+	Sender  string    // outgoing at House scope: the bare JID of the person who speaks, or of the room
 	Origin  string    // outgoing: the sender's full JID and stanza id, opaque; returned in receipts
 	From    ContactID // incoming
 	To      ContactID // outgoing

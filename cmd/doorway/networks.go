@@ -42,8 +42,8 @@ func (s *server) constructSMS() error {
 		Network: s.sms, Domain: s.cfg.SMSDomain(), Host: s.router,
 		Table: s.store.Table("bridge"), NetworkTable: s.store.Table("sms"), Outbox: s.queue,
 		Interceptors: s.interceptors(), Keywords: s.keywords(), Group: s.managersOf, DefaultRecipients: s.recipients,
-		Receipts: s.receipts(),
-		Card:     s.card, Features: []string{xmpp.CommandSpace}, Reach: s.cfg.SMS.NumberPresence, Version: version, Log: s.log, Now: time.Now,
+		Receipts: s.receipts(), Rooms: s.phonesInRooms(),
+		Card: s.card, Features: []string{xmpp.CommandSpace}, Reach: s.cfg.SMS.NumberPresence, Version: version, Log: s.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

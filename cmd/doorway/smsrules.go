@@ -69,9 +69,14 @@ func (s *server) unwanted(num string) bool {
 	return p != nil && p.NoSMS
 }
 
-// groupsOf names the groups that an account is in, also through other groups.
+// groupsOf names the groups that an account is in, also through other groups, or whose room it is.
 func (s *server) groupsOf(account string) []string {
 	j, err := jid.Parse(account)
+	if err == nil && j.Domain() == s.cfg.MUCDomain() { // the room of a group
+		if g := s.people.State().Group(j.Local()); g != nil {
+			return []string{g.ID, g.Label}
+		}
+	}
 	if err != nil || j.Domain() != s.cfg.Domain {
 		return nil
 	}

@@ -15,8 +15,10 @@
 // JID the person wrote to last, so that they appear in the same window. Everybody else
 // sees the canonical one. Rosters are never written.
 //
-// Goroutines: Run owns three, one sends from a bounded mailbox, one answers subscriptions that are on
-// disk and one tells of changed presence, and waits for them; Handle works in its caller's and never waits for the disk.
+// Rooms. Contacts take part in rooms of the house whose groups want that, see Rooms.
+//
+// Goroutines: Run owns four, one sends from a bounded mailbox, one answers subscriptions that are on
+// disk, one tells of changed presence and one takes part in rooms, and waits for them; Handle works in its caller's and never waits for the disk.
 package bridge
 
 import (
@@ -81,6 +83,8 @@ type Config struct {
 	Features []string
 	// Reach lets the presence of contacts follow delivery reports.
 	Reach bool
+	// Rooms lets contacts take part in rooms; nil: in none.
+	Rooms *Rooms
 	// Allow says who may use the network; nil allows everybody whose stanzas reach the domain.
 	Allow func(person jid.JID) bool
 
@@ -108,6 +112,7 @@ type Bridge struct {
 	mailbox chan *outgoing
 	answers chan func(context.Context) // what had to wait for the disk
 	news    chan struct{}              // for the announcer; capacity 1
+	hall    *hall                      // nil without rooms
 
 	mu       sync.Mutex // guards what follows
 	session  transports.Session
@@ -150,6 +155,11 @@ func New(c Config) (*Bridge, error) {
 	if err := errors.Join(b.loadWatchers(), b.loadReach()); err != nil {
 		return nil, fmt.Errorf("bridge %s: %w", c.Domain, err)
 	}
+	if c.Rooms != nil {
+		if b.hall, err = newHall(b, *c.Rooms); err != nil {
+			return nil, fmt.Errorf("bridge %s: %w", c.Domain, err)
+		}
+	}
 	err = c.Host.Domain(xmpp.Domain{
 		Name:       self.String(),
 		Identities: []xmpp.Identity{{Category: "gateway", Type: info.Type, Name: info.Name}},
@@ -173,6 +183,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 	wg.Go(func() { b.deliver(ctx) })
 	wg.Go(func() { b.answer(ctx) })
 	wg.Go(func() { b.announcer(ctx) })
+	if b.hall != nil {
+		wg.Go(func() { b.hall.run(ctx) })
+	}
 	b.prune()
 	pause := backoffFirst
 	for ctx.Err() == nil {
@@ -255,6 +268,9 @@ func (b *Bridge) current(ctx context.Context) transports.Session {
 // Handle takes a stanza to the domain; it implements xmpp.Handler.
 func (b *Bridge) Handle(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, error) {
 	st := d.Stanza
+	if b.hall.take(st) {
+		return xmpp.Done, nil
+	}
 	if st.Type == stanza.TypeError || st.Kind == stanza.IQ && st.Type == string(stanza.Result) {
 		return xmpp.Done, nil // nothing of ours waits for it
 	}

@@ -20,6 +20,7 @@ import (
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/disco"
+	"doorway/xmpp/mod/muc"
 	"doorway/xmpp/mod/offline"
 	"doorway/xmpp/mod/ping"
 	"doorway/xmpp/mod/presence"
@@ -82,17 +83,24 @@ type house struct {
 	modem string
 	locks string
 
+	groups *groups // nil without rooms
+	tweak  func(*bridge.Config)
+
 	server *routertest.House
 	queue  *queue.Queue
 	net    *sms.Network
 	stop   func()
+
+	stopBridge func() // alone
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t *testing.T) *house { return newHouseWith(t, nil, nil) }
+
+func newHouseWith(t *testing.T, g *groups, tweak func(*bridge.Config)) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), locks: t.TempDir(), modem: filepath.Join(t.TempDir(), "modem")}
+	h := &house{t: t, dir: t.TempDir(), locks: t.TempDir(), modem: filepath.Join(t.TempDir(), "modem"), groups: g, tweak: tweak}
 	var err error
-	h.emu, err = emulator.New(emulator.Config{Link: h.modem, Phones: []emulator.PhoneConfig{{Number: mobile}}})
+	h.emu, err = emulator.New(emulator.Config{Link: h.modem, Phones: []emulator.PhoneConfig{{Number: mobile}, {Number: mobile2}, {Number: mobile3}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +122,11 @@ func (h *house) start() {
 	}
 	r := roster.New(nil)
 	off := offline.New(offline.Config{})
-	h.server = routertest.Open(t, router.Config{Domain: office, Accounts: routertest.Accounts{"alice": true, "bob": true}, Store: lender{db}}, r, presence.New(r), off, disco.New(r), ping.New(r))
+	modules := []xmpp.Module{r, presence.New(r), off, disco.New(r), ping.New(r)}
+	if h.groups != nil {
+		modules = append(modules, muc.New(muc.Config{Domain: conference, Groups: h.groups}))
+	}
+	h.server = routertest.Open(t, router.Config{Domain: office, Accounts: routertest.Accounts{"alice": true, "bob": true}, Store: lender{db}}, modules...)
 	var stops []func()
 	task := func(run func(context.Context) error) { stops = append(stops, h.server.Go(run)) }
 	task(db.Run)
@@ -129,14 +141,25 @@ func (h *house) start() {
 	}})
 	task(d.Run)
 	h.net = sms.New(sms.Config{Country: "49", Modems: []modem.Modem{d}})
-	b, err := bridge.New(bridge.Config{
+	c := bridge.Config{
 		Network: h.net, Domain: gateway, Host: h.server.Router, Table: db.Table("bridge"), NetworkTable: db.Table("sms"), Outbox: h.queue,
 		DefaultRecipients: func() []jid.JID { return []jid.JID{jid.MustParse("bob@" + office)} },
-	})
+	}
+	if h.groups != nil {
+		c.Rooms = &bridge.Rooms{Domain: conference, Groups: h.groups, Name: h.groups.name, Wanted: h.net.May, Cost: h.net.Parts, Answer: h.net.AutoAnswer}
+	}
+	if h.tweak != nil {
+		h.tweak(&c)
+	}
+	b, err := bridge.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	task(b.Run)
+	h.stopBridge = func() {
+		stops[len(stops)-1]()
+		stops = stops[:len(stops)-1]
+	}
 	h.stop = func() {
 		for _, s := range slices.Backward(stops) {
 			s()

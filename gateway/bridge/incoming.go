@@ -48,6 +48,9 @@ func (b *Bridge) incoming(ctx context.Context, m transports.Message) error {
 		return err
 	}
 	b.remember(m.Ref)
+	if m.Kind != "" {
+		b.hall.changed() // it may have been a wish to get no texts
+	}
 	return nil
 }
 
@@ -64,18 +67,48 @@ func (b *Bridge) remember(r transports.Ref) {
 // dispatch finds the recipients: who wrote to the contact last, else those of a keyword, of the contact's group, or the
 // default recipients (design §5).
 func (b *Bridge) dispatch(ctx context.Context, m transports.Message) error {
+	if b.hall.wish(m) {
+		return nil
+	}
 	var last correspondent
 	ok, err := b.c.Table.Get("last/"+string(m.From), &last)
 	if err != nil {
 		return err
 	}
+	if room, rest, ok := b.hall.addressed(m); ok {
+		named := m
+		named.Body, named.Room = rest, transports.RoomID(room.String())
+		if err := b.hall.say(ctx, named, room, true); !rejected(err) {
+			if err == nil {
+				b.heardIn(m.From, room)
+			}
+			return err
+		}
+	}
 	if ok && b.c.Now().Sub(last.At) <= answerWithin {
-		err := b.pass(ctx, m, last.Addr, last.Person)
-		var refused *stanza.Error
-		if err == nil || !errors.As(err, &refused) || refused.Condition == stanza.InternalServerError {
+		if b.hall.isRoom(last.Person) {
+			err = b.hall.say(ctx, m, last.Person, false)
+		} else {
+			err = b.pass(ctx, m, last.Addr, last.Person)
+		}
+		if !rejected(err) {
 			return err
 		}
 		b.log.Info("answer not wanted by its recipient, passed on", "ref", string(m.Ref), "user", last.Person.String(), "err", err)
+	}
+	k := b.keyword(m)
+	if k != nil && k.Answer != nil && m.Replace == "" {
+		k.Answer(m)
+	}
+	if k == nil || len(k.To) == 0 {
+		if room, ok := b.hall.home(m.From); ok {
+			if err := b.hall.say(ctx, m, room, false); !rejected(err) {
+				if err == nil {
+					b.heardIn(m.From, room)
+				}
+				return err
+			}
+		}
 	}
 	from, err := b.address(m.From)
 	if err != nil { // a name that is no local part
@@ -84,8 +117,13 @@ func (b *Bridge) dispatch(ctx context.Context, m transports.Message) error {
 	}
 	var errs []error
 	delivered := false
-	for _, to := range b.recipients(m) {
-		if err := b.pass(ctx, m, from, to); err != nil {
+	for _, to := range b.recipients(m, k) {
+		if b.hall.isRoom(to) {
+			err = b.hall.say(ctx, m, to.Bare(), true)
+		} else {
+			err = b.pass(ctx, m, from, to)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", to, err))
 			continue
 		}
@@ -103,20 +141,35 @@ func (b *Bridge) dispatch(ctx context.Context, m transports.Message) error {
 	return fmt.Errorf("text %s from %s has no recipient: nobody wrote to that number lately, and no default recipient is configured", m.Ref, masked(m.From))
 }
 
-// recipients of a message that belongs to no conversation.
-func (b *Bridge) recipients(m transports.Message) []jid.JID {
+// rejected says that a message is not wanted where it was sent, now or later.
+func rejected(err error) bool {
+	var refused *stanza.Error
+	return errors.As(err, &refused) && refused.Condition != stanza.InternalServerError
+}
+
+// heardIn notes that a contact has spoken in a room, whose answers it is to get without the room's name.
+func (b *Bridge) heardIn(c transports.ContactID, room jid.JID) {
+	if addr, err := b.address(c); err == nil {
+		b.setLast(c, correspondent{Person: room, Addr: addr})
+	}
+}
+
+// keyword is the rule for a message's first word, nil for none.
+func (b *Bridge) keyword(m transports.Message) *Keyword {
 	word, _, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(m.Body, "\n", " ")), " ")
 	word = strings.ToLower(strings.TrimRight(word, ".,:;!?"))
-	for _, k := range b.c.Keywords {
-		if k.Word != word || m.Kind != "" {
-			continue
+	for i := range b.c.Keywords {
+		if b.c.Keywords[i].Word == word && m.Kind == "" {
+			return &b.c.Keywords[i]
 		}
-		if k.Answer != nil && m.Replace == "" {
-			k.Answer(m)
-		}
-		if len(k.To) > 0 {
-			return k.To
-		}
+	}
+	return nil
+}
+
+// recipients of a message that belongs to no conversation; k is its keyword's rule, if there is one.
+func (b *Bridge) recipients(m transports.Message, k *Keyword) []jid.JID {
+	if k != nil && len(k.To) > 0 {
+		return k.To
 	}
 	if b.c.Group != nil {
 		if to := b.c.Group(m.From); len(to) > 0 {

@@ -25,13 +25,14 @@ type origin struct {
 	ID      string  `json:"i"`           // of the stanza
 	To      jid.JID `json:"t"`           // as the sender wrote it
 	Receipt bool    `json:"r,omitempty"` // XEP-0184 was asked for
+	Room    bool    `json:"m,omitempty"` // said in a room: From is an occupant there, and so is To
 	At      int64   `json:"a"`           // Unix seconds
 }
 
 // correspondent is the record "last/"+contact: who wrote to a contact last.
 type correspondent struct {
 	V      int       `json:"v"`
-	Person jid.JID   `json:"person"` // bare
+	Person jid.JID   `json:"person"` // bare; or a room
 	Addr   jid.JID   `json:"addr"`   // the JID the person wrote to
 	At     time.Time `json:"at"`
 }
@@ -72,13 +73,14 @@ var noTexts = []struct{ space, local, why string }{
 	{"urn:xmpp:message-retract:1", "retract", retracted},
 	{"urn:xmpp:fasten:0", "apply-to", retracted}, // COMPAT: XEP-0424 before 0.4
 	{"urn:xmpp:reactions:0", "reactions", "A phone cannot show a reaction to a text. Write it as a text of its own."},
-	{"jabber:x:conference", "x", "A phone cannot come into a room. Text the person what you would say there."},
+	{"jabber:x:conference", "x", noInvitation},
 	{"urn:xmpp:jingle-message:0", "propose", "This gateway takes texts only; a phone cannot be called through it."},
 }
 
 const (
-	encrypted = "A text message cannot be encrypted. Switch encryption off for this contact and send it again."
-	retracted = "A text cannot be taken back: it is on its way to the phone."
+	encrypted    = "A text message cannot be encrypted. Switch encryption off for this contact and send it again."
+	noInvitation = "A phone cannot come into a room by invitation: the administrator lets the phones of a group into its room. Text the person what you would say there."
+	retracted    = "A text cannot be taken back: it is on its way to the phone."
 )
 
 // unsendable says why a message cannot be a text, "" when it can.

@@ -9,6 +9,7 @@ import (
 	"doorway/transports"
 	"doorway/xmpp"
 	"doorway/xmpp/jid"
+	"doorway/xmpp/muc"
 	"doorway/xmpp/stanza"
 	"doorway/xmpp/xmlstream"
 )
@@ -25,6 +26,9 @@ func (b *Bridge) receipt(ctx context.Context, r transports.Receipt) error {
 	if err := json.Unmarshal([]byte(r.Origin), &o); err != nil {
 		b.log.Error("receipt without a usable origin", "ref", string(r.Ref), "err", err)
 		return nil
+	}
+	if o.Room {
+		return b.roomReceipt(ctx, r, o)
 	}
 	var w xmlstream.Writer
 	switch r.State {
@@ -79,6 +83,25 @@ func (b *Bridge) note(ctx context.Context, r transports.Receipt, o origin, text 
 		w.Leaf(nsReply, "reply", "", "to", o.From.String(), "id", o.ID)
 	}
 	return b.tell(ctx, r, stanza.New(stanza.Message, "chat", "n-"+string(r.Ref)+"-"+string(r.State), o.To, o.From.Bare(), w.String()))
+}
+
+// roomReceipt tells who spoke in a room, privately (XEP-0045 §7.5), that a phone did not get it.
+func (b *Bridge) roomReceipt(ctx context.Context, r transports.Receipt, o origin) error {
+	switch r.State {
+	case transports.Failed, transports.Expired, transports.Cancelled, transports.PossiblySent:
+	default:
+		return nil
+	}
+	why := "it was not sent."
+	if r.Err != nil {
+		why = r.Err.Text
+	}
+	var w xmlstream.Writer
+	w.Leaf("", "body", "Your message in the room did not surely reach this phone. "+why).Leaf(muc.SpaceUser, "x", "")
+	if o.ID != "" {
+		w.Leaf(nsReply, "reply", "", "to", o.From.String(), "id", o.ID)
+	}
+	return b.tell(ctx, r, stanza.New(stanza.Message, "chat", "n-"+string(r.Ref)+"-"+string(r.State), o.To, o.From, w.String()))
 }
 
 // tell sends news of a text. What the receiving side refuses cannot be told better later.

@@ -21,6 +21,7 @@ func (b *Bridge) setStatus(e transports.StatusEvent) {
 	b.status = e
 	b.mu.Unlock()
 	b.stir()
+	b.hall.stir()
 }
 
 // stir has the announcer look.

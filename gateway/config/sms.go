@@ -23,6 +23,7 @@ type SMS struct {
 	SendHours      string    `toml:"send_hours"`      // "08:00-20:00"; empty: at any hour
 	PersonPerDay   int       `toml:"person_per_day"`  // parts; 0: no cap
 	PerDay         int       `toml:"per_day"`         // parts of all together; 0: no cap
+	RoomPerDay     int       `toml:"room_per_day"`    // parts that go from one room to its phones; 0: no cap
 	Failover       string    `toml:"failover"`        // how long a preferred modem is waited for
 	AllowTo        []string  `toml:"allow_to"`        // prefixes of numbers; empty: all
 	DenyTo         []string  `toml:"deny_to"`
@@ -55,7 +56,7 @@ func (s SMS) Hours() (from, until int) { return s.from, s.until }
 
 // defaultSMS is the section [sms] of an empty file.
 func defaultSMS() SMS {
-	return SMS{Domain: "sms", MaxParts: 6, Validity: "24h", UrgentValidity: "1h", Failover: "2m"}
+	return SMS{Domain: "sms", MaxParts: 6, Validity: "24h", UrgentValidity: "1h", Failover: "2m", RoomPerDay: 100}
 }
 
 func (v *validator) sms() {
@@ -76,6 +77,7 @@ func (v *validator) sms() {
 	s.from, s.until = v.hours("sms.send_hours", s.SendHours)
 	v.cap("sms.person_per_day", s.PersonPerDay)
 	v.cap("sms.per_day", s.PerDay)
+	v.cap("sms.room_per_day", s.RoomPerDay)
 	for _, l := range []struct {
 		key  string
 		list []string
