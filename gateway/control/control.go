@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime/debug"
 	"sort"
 	"sync"
@@ -69,20 +70,31 @@ func New(log *slog.Logger) *Server {
 	return &Server{log: log, commands: map[string]func(context.Context, json.RawMessage) (any, error){}, limits: map[string]time.Duration{}}
 }
 
-// Handle registers a command; a name taken twice panics. f's error is sent as
-// its text, so it should be a sentence.
-func Handle[A, R any](s *Server, name string, f func(ctx context.Context, args A) (R, error)) {
+// Handle registers a command; a name taken twice panics, and so does an f that is no
+// func(context.Context, A) (R, error) for some A and R, which go over the socket as JSON. f's error
+// is sent as its text, so it should be a sentence.
+//
+// A and R are found by reflection and are no type parameters: those cost the binary 130 KB, 2.5 for
+// each command. The commands are registered when the server starts, so a wrong f cannot hide.
+func Handle(s *Server, name string, f any) {
 	if _, ok := s.commands[name]; ok {
 		panic("control: command " + name + " registered twice")
 	}
+	v := reflect.ValueOf(f)
+	t := v.Type()
+	if t.Kind() != reflect.Func || t.NumIn() != 2 || t.NumOut() != 2 || t.In(0) != reflect.TypeFor[context.Context]() || t.Out(1) != reflect.TypeFor[error]() {
+		panic("control: command " + name + " is a " + t.String())
+	}
 	s.commands[name] = func(ctx context.Context, raw json.RawMessage) (any, error) {
-		var args A
+		args := reflect.New(t.In(1))
 		if len(raw) > 0 {
-			if err := json.Unmarshal(raw, &args); err != nil {
+			if err := json.Unmarshal(raw, args.Interface()); err != nil {
 				return nil, &Error{Usage: true, Text: "the request cannot be read: " + err.Error()}
 			}
 		}
-		return f(ctx, args)
+		out := v.Call([]reflect.Value{reflect.ValueOf(ctx), args.Elem()})
+		err, _ := out[1].Interface().(error) // nil is none
+		return out[0].Interface(), err
 	}
 }
 

@@ -101,3 +101,25 @@ func TestGarbageIsAnswered(t *testing.T) {
 		t.Errorf("got %q, %v", b, err)
 	}
 }
+
+// A command that cannot be one stops the program when it starts, and not when somebody uses it.
+func TestHandleTakesCommandsOnly(t *testing.T) {
+	s := New(slog.New(slog.DiscardHandler))
+	Handle(s, "ok", func(context.Context, struct{}) (any, error) { return nil, nil })
+	for _, f := range []any{
+		1, func() {}, func(context.Context, string) error { return nil }, func(string, string) (int, error) { return 0, nil },
+		func(context.Context, string) (int, int) { return 0, 0 }, func(context.Context) (int, error) { return 0, nil },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%T is taken", f)
+				}
+			}()
+			Handle(s, "bad", f)
+		}()
+	}
+	if c := s.Commands(); len(c) != 1 {
+		t.Error(c)
+	}
+}
