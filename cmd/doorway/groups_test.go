@@ -111,12 +111,15 @@ type member struct {
 }
 
 // connect logs in, and does nothing more.
-func (o *groupOffice) connect(name string) *member {
+func (o *groupOffice) connect(name string) *member { return o.connectAs(name, "desk") }
+
+// connectAs is connect with a resource.
+func (o *groupOffice) connectAs(name, resource string) *member {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	c, err := xmpptest.Dial(ctx, o.addr("c2s"), xmpptest.Options{
-		Domain: "office.localhost", User: name, Password: "correct horse", Resource: "desk", TLS: xmpptest.StartTLS,
+		Domain: "office.localhost", User: name, Password: "correct horse", Resource: resource, TLS: xmpptest.StartTLS,
 		TLSConfig: &tls.Config{RootCAs: roots(o.t, o.certs.CAFile()), MinVersion: tls.VersionTLS13},
 	})
 	if err != nil {
@@ -299,6 +302,42 @@ func TestGroupOfEverybodyTakesNewAccounts(t *testing.T) {
 	o.group("all", "Office", "members", "anna", "ben")
 	a.gets("named")
 	a.roster("", "ben both Office")
+}
+
+// TestGroupMemberWhoseAccountGoes: each resource goes offline, before the contact goes.
+func TestGroupMemberWhoseAccountGoes(t *testing.T) {
+	o := openGroups(t, "anna", "ben")
+	o.group("sales", "Sales", "members", "anna", "ben")
+	a := o.online("anna")
+	for _, resource := range []string{"desk", "phone"} {
+		o.connectAs("ben", resource).say("<presence/>")
+	}
+	here := map[string]bool{}
+	next := func(what string, done func() bool) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+		defer cancel()
+		for !done() {
+			st, err := a.Next(ctx)
+			if err != nil {
+				t.Fatalf("%s: %v; online are %v", what, err, here)
+			}
+			if st.Kind == stanza.IQ {
+				for full := range here {
+					t.Errorf("%s is online while %s", full, memberLine(st))
+				}
+				return
+			}
+			if delete(here, st.From.String()); st.Type == "" {
+				here[st.From.String()] = true
+			}
+		}
+	}
+	next("coming", func() bool { return len(here) == 2 })
+	if err := o.people.Remove("ben"); err != nil {
+		t.Fatal(err)
+	}
+	next("going", func() bool { return false })
 }
 
 func TestGroupMadeInvisibleLeavesNobodyBehind(t *testing.T) {

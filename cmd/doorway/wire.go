@@ -200,10 +200,13 @@ func (s *server) endStreams(local, text string) {
 
 // removed takes everything of a deleted account away.
 func (s *server) removed(local string) {
-	s.endStreams(local, "This account was removed.")
 	j, err := jid.New(local, s.cfg.Domain, "")
+	if err == nil { // else endStreams logs it
+		s.modules.roster.Farewell(context.Background(), j)
+	}
+	s.endStreams(local, "This account was removed.")
 	if err != nil {
-		return // ignored: endStreams has logged it
+		return
 	}
 	if err := s.modules.purge(j); err != nil {
 		s.log.Error("account not wholly removed", "comp", "people", "user", j.String(), "err", err)
@@ -238,7 +241,7 @@ func (s *server) constructDoors() error {
 	}
 	s.openSockets()
 	s.web = api.New(api.Config{
-		More: s.socketPages(),
+		More:     s.socketPages(),
 		Overview: s.overview, Ready: func() bool { return s.serving.Load() && s.store.Stats().Err == nil }, CAFile: ca,
 		Token: s.token, Tokens: s.tokens, Replies: s.store.Table("api_replies"), SMS: s.sms, Expand: s.numbersOf, Queue: s.queue, Hooks: s.hooks, Log: s.log,
 	})
