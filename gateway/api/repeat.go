@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ type reply struct {
 	Hash   string    `json:"hash"` // of method, path and body
 	Status int       `json:"status"`
 	Body   []byte    `json:"body"`
-	At     time.Time `json:"at"`
+	At     time.Time `json:"at"` // of the request
 }
 
 // running are the keys that are being worked on.
@@ -144,24 +145,28 @@ func (s *Server) repeatable(w http.ResponseWriter, r *http.Request, who token.To
 	hash := hex.EncodeToString(h.Sum(nil))
 	var old reply
 	found, err := s.c.Replies.Get(row, &old)
+	found = found && time.Since(old.At) < replyAge
 	switch {
 	case err != nil:
 		return s.unavailable(err)
-	case found && time.Since(old.At) < replyAge && old.Hash != hash:
+	case found && old.Hash != hash:
 		return problem("idempotency-mismatch", "This Idempotency-Key came with another request. Use a new key for each request.")
-	case found && time.Since(old.At) < replyAge && old.Status != 0:
+	case found && old.Status != 0:
 		w.Header().Set("Idempotency-Replayed", "true")
 		s.raw(w, old.Status, old.Body)
 		return nil
-	case !found || old.Hash != hash:
+	case !found:
 		// The request itself is kept before anything is done, so that another one with its key is told from its repetition
 		// also when this one is cut off.
-		if err := s.c.Replies.Write(map[string]any{row: reply{V: 1, Hash: hash, At: time.Now()}}); err != nil {
+		old = reply{V: 1, Hash: hash, At: time.Now().Round(0)}
+		if err := s.c.Replies.Write(map[string]any{row: old}); err != nil {
 			return s.unavailable(err)
 		}
 	}
+	// With its time, since the key of a request of yesterday may be used for another.
+	name := row + "\x00" + strconv.FormatInt(old.At.UnixNano(), 36)
 	// A client that goes away does not stop what it has begun.
-	status, answer, p := f(context.WithoutCancel(r.Context()), who, body, row, r)
+	status, answer, p := f(context.WithoutCancel(r.Context()), who, body, name, r)
 	if p != nil {
 		if p.Status != http.StatusServiceUnavailable { // nothing was done: the key is free again
 			if err := s.c.Replies.Write(map[string]any{row: nil}); err != nil {
@@ -176,7 +181,7 @@ func (s *Server) repeatable(w http.ResponseWriter, r *http.Request, who token.To
 		return problem("internal", "doorway has a fault here; its log has the details.")
 	}
 	b = append(b, '\n')
-	if err := s.c.Replies.Write(map[string]any{row: reply{V: 1, Hash: hash, Status: status, Body: b, At: time.Now()}}); err != nil {
+	if err := s.c.Replies.Write(map[string]any{row: reply{V: 1, Hash: hash, Status: status, Body: b, At: old.At}}); err != nil {
 		return s.unavailable(err) // repeated, it does nothing twice
 	}
 	s.raw(w, status, b)

@@ -167,6 +167,32 @@ func TestCutOffAndRepeatedAtTheCap(t *testing.T) {
 	}
 }
 
+// A day later a key is free again, also for the same request: it sends, though the outbox knows keys for longer.
+func TestKeyOfYesterday(t *testing.T) {
+	b := newBox(t)
+	defer b.stop()
+	secret := b.key("a", token.SMSSend)
+	for i, text := range []string{"first", "second", "second"} {
+		a := b.ask("POST", "/api/v1/sms", secret, `{"to":["+4915550101"],"text":"`+text+`"}`, "Idempotency-Key", "daily")
+		var p page[sent]
+		if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.code != 202 || a.Get("Idempotency-Replayed") != "" {
+			t.Fatalf("%+v %v", a, err)
+		}
+		if l := b.texts(); len(l) != i+1 || mustJob(t, p.Messages[0].ID) != l[0].ID {
+			t.Fatalf("request %d: %s, %d texts", i, a.body, len(l))
+		}
+		row := b.tokens.List()[0].ID + "\x00daily"
+		var r reply
+		if ok, err := b.replies.Get(row, &r); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		r.At = r.At.Add(-replyAge)
+		if err := b.replies.Write(map[string]any{row: r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Many clients at once: each text once.
 func TestManyAtOnce(t *testing.T) {
 	b := newBox(t)
