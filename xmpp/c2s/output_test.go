@@ -273,3 +273,39 @@ func TestPipesWorkToo(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// miser is a connection in memory that takes at once one byte only.
+type miser struct {
+	net.Conn
+	now []byte
+}
+
+func (m *miser) Await() error { return nil }
+
+func (m *miser) WriteNow(p []byte) (int, error) {
+	m.now = append(m.now, p[0])
+	return 1, nil
+}
+
+func TestPromptConnections(t *testing.T) {
+	a, b := net.Pipe()
+	m := &miser{Conn: a}
+	s := newSock(m)
+	for _, p := range []string{"hel", "lo"} { // the second goes behind what is kept
+		if _, err := s.Write([]byte(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(m.now) != "h" || s.pending() != 4 {
+		t.Fatalf("%q at once, %d kept", m.now, s.pending())
+	}
+	got := make([]byte, 4)
+	done := make(chan error)
+	go func() { _, err := io.ReadFull(b, got); done <- err }()
+	if err := s.drain(patience); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil || string(got) != "ello" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

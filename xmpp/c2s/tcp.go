@@ -166,11 +166,20 @@ func (l *tcpLink) Write(p []byte) (kept int, err error) {
 		_, err = l.sock.Write(p)
 		return l.sock.pending(), err
 	}
+	if len(p) <= oneRecord {
+		if _, err := l.tls.Write(p); err != nil {
+			return 0, err
+		}
+		return l.sock.pending(), nil
+	}
 	return l.sock.corked(func() error {
 		_, err := l.tls.Write(p)
 		return err
 	})
 }
+
+// oneRecord is so little that crypto/tls makes one record of it, and one write.
+const oneRecord = 1024
 
 func (l *tcpLink) Drain(stall time.Duration) error { return l.sock.drain(stall) }
 
