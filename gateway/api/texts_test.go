@@ -309,6 +309,36 @@ func TestWebhookOfTexts(t *testing.T) {
 	})
 }
 
+// Lists come page by page, newest first, each text once.
+func TestPages(t *testing.T) {
+	b := newBox(t)
+	defer b.stop()
+	secret := b.key("a", token.SMSSend, token.SMSRead)
+	for i := range 5 {
+		if a := b.ask("POST", "/api/v1/sms", secret, fmt.Sprintf(`{"to":["+4915550101"],"text":"%d"}`, i)); a.code != 202 {
+			t.Fatalf("%+v", a)
+		}
+		b.hear("+4915550102", fmt.Sprint(i))
+	}
+	for _, direction := range []string{"out", "in"} {
+		var got []string
+		for next, pages := "", 0; next != "" || pages == 0; pages++ {
+			a := b.ask("GET", "/api/v1/sms?limit=2&direction="+direction+strings.TrimSuffix("&after="+next, "&after="), secret, "")
+			var p page[struct{ Text string }]
+			if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.code != 200 || pages > 3 {
+				t.Fatalf("%+v %v", a, err)
+			}
+			for _, m := range p.Messages {
+				got = append(got, m.Text)
+			}
+			next = p.Next
+		}
+		if strings.Join(got, "") != "43210" {
+			t.Errorf("%s: %v", direction, got)
+		}
+	}
+}
+
 // FuzzSend feeds the API with bodies: each gets an answer that fits.
 func FuzzSend(f *testing.F) {
 	for _, s := range []string{`{"to":["+49"],"text":"x"}`, `{"to":[null]}`, `{"not_before":"x"}`, `{"to":["1"],"text":"\ud800"}`, `null`, `{"to":{}}`} {

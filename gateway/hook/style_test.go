@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -211,6 +212,53 @@ func TestRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	deliver(third)
+}
+
+// The example in docs/api.md is what a receiver gets, and its signature is right.
+func TestDocumentedExample(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(raw), "```\nPOST ")
+	text, _, _ = strings.Cut(text, "\n```")
+	head, body, ok := strings.Cut(text, "\n\n")
+	secret := regexp.MustCompile("whsec_[A-Za-z0-9+/=]{44}").FindString(string(raw))
+	if !ok || secret == "" {
+		t.Fatal("there is no example")
+	}
+	h := http.Header{}
+	for _, line := range strings.Split(head, "\n")[1:] {
+		name, value, _ := strings.Cut(line, ": ")
+		h.Set(name, value)
+	}
+	openssl(t, secret, h, body)
+	if !documented(t, secret, h, body) {
+		t.Error("the documented check does not take the documented example")
+	}
+	at := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
+	to := newReceiver(t, 200)
+	r := open(t, filepath.Join(t.TempDir(), "data"), anywhere)
+	defer r.stop()
+	r.o.Now = func() time.Time { return at }
+	defer r.run()()
+	hook, _, err := r.Add(Hook{URL: to.URL}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Incoming(t.Context(), transports.Message{From: "+4915550101", Body: "on my way", Ref: "in-4a73f1c09b2e5d8877aa01c3"}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the delivery", func() bool { return r.last(hook.ID).State == transports.Delivered })
+	got, sent := to.last()
+	if sent != body || got.Get("webhook-timestamp") != h.Get("webhook-timestamp") || len(got.Get("webhook-id")) != len(h.Get("webhook-id")) {
+		t.Errorf("%v %s, documented %v %s", got, sent, h, body)
+	}
+	for name := range h {
+		if got.Get(name) == "" {
+			t.Errorf("there is no header %s", name)
+		}
+	}
 }
 
 // documented checks a delivery as docs/api.md has it.
