@@ -68,7 +68,7 @@ var schema = []bucket{
 	{"outbox_due", state, false, "network, NUL, class, be64(time), be64(id) → what the queue keeps in memory of a job"},
 	{"outbox_keys", state, false, "network, NUL, idempotency key → id of the job it made, for 48 hours"},
 	{"sms", state, false, "the SMS transport's own: inbound journal, parts of long messages, index of status reports"},
-	{"bridge", state, false, "references already seen, last correspondent of a number, receipts that are owed"},
+	{"bridge", state, false, "references already seen, who a number is in conversation with, who sees its presence, what rooms with phones have heard"},
 	{"tokens", state, false, "id → token of a program that uses the HTTP API, its secret as a hash (gateway/token)"},
 	{"api_replies", state, false, "token, NUL, idempotency key → the reply that was given, for 24 hours (gateway/api)"},
 	{"webhooks", state, false, "id → where events go, and the key that signs them (gateway/hook)"},
