@@ -23,11 +23,13 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: house peers|test|format|fuzz|sizes|readme")
+		return fmt.Errorf("usage: house peers|npm|test|format|fuzz|sizes|readme")
 	}
 	switch args[0] {
 	case "peers":
 		return peers(ctx)
+	case "npm":
+		return npm(ctx, args[1:])
 	case "test":
 		return test(ctx, args[1:])
 	case "format":

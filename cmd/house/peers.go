@@ -17,7 +17,12 @@ var packages = []string{
 	"python3", "python3-slixmpp", "profanity", "poezio", "tmux", "go-sendxmpp", "openssl", "systemd", "strace",
 	"prosody",                         // plays run against it too
 	"gammu", "gammu-smsd", "smstools", // they drive the emulated modem
+	"chromium", // the browser around Converse.js
 }
+
+// commands are programs that need not come from Debian, and the packages that
+// have them.
+var commands = map[string]string{"node": "nodejs", "npm": "npm"}
 
 // daemons are those of them that would start a server with the machine. The
 // tests run these servers themselves.
@@ -25,10 +30,27 @@ var daemons = []string{"prosody", "gammu-smsd", "smstools"}
 
 const policyFile = "/usr/sbin/policy-rc.d"
 
-// peers installs the missing packages without letting a daemon start, now or
-// with the machine.
+// peers installs what the tests need.
 func peers(ctx context.Context) error {
+	if err := debian(ctx); err != nil {
+		return err
+	}
+	if _, err := exec.LookPath("npm"); err != nil {
+		fmt.Println("peers: there is no npm; the tests skip what needs its packages")
+		return nil
+	}
+	return npmInstall(ctx)
+}
+
+// debian installs the missing packages without letting a daemon start, now or
+// with the machine.
+func debian(ctx context.Context) error {
 	var missing []string
+	for command, p := range commands {
+		if _, err := exec.LookPath(command); err != nil {
+			missing = append(missing, p)
+		}
+	}
 	for _, p := range packages {
 		out, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "${Status}", p).Output()
 		if err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), "ok installed") {
