@@ -6,8 +6,8 @@
 // back: lists of members are taken as what was added and taken away, all other
 // fields as they are sent. Nothing is changed before the last page.
 //
-// Left out: lists of people as files, photos, and legacy addresses, which are
-// for the command line.
+// Left out: lists that make accounts, photos, and legacy addresses, which are for
+// the command line.
 //
 // The package starts no goroutine.
 package pages
@@ -57,6 +57,8 @@ func Commands(c Config) []xmpp.Command {
 		{Node: "person-add", Name: "Add a person without an account", Run: c.addPerson},
 		{Node: "person-edit", Name: "Change a person", Run: c.choosePerson("Whom?", false, c.editPerson)},
 		{Node: "person-remove", Name: "Delete a person without an account", Run: c.choosePerson("Whom? Who has an account is deleted with it.", true, c.removePerson)},
+		{Node: "people-import", Name: "Take over a list of people", Run: c.importList},
+		{Node: "people-export", Name: "All people as a list", Run: c.exportList},
 	}
 	for i := range list {
 		list[i].Node = prefix + "#" + list[i].Node

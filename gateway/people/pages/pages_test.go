@@ -3,6 +3,7 @@ package pages
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -148,6 +149,31 @@ func TestGroupsByForm(t *testing.T) {
 	page = start(t, c, "group-remove")
 	done(t, "is deleted")(submit(t, page, "group=sales"))
 	again(t, "no group sales")(submit(t, page, "group=sales"))
+}
+
+func TestListsByForm(t *testing.T) {
+	p, c := newHouse(t)
+	page := start(t, c, "people-import")
+	list := "list=name;phones;groups;notes|Dora;0155 50101;Sales;\"two|lines\"|Emil;%s;;"
+	again(t, "line 4, column 2 (phones): “call me” is not a phone number.")(submit(t, page, fmt.Sprintf(list, "call me")))
+	again(t, "The list makes accounts: zoe.")(submit(t, page, "list=name,account|Zoe,zoe"))
+	tried := check(t)(submit(t, page, fmt.Sprintf(list, "0155 50102")))
+	shown := strings.Join(tried.Form.Fields[len(tried.Form.Fields)-1].Values, "\n")
+	if !tried.Last || !strings.Contains(shown, "line 2: dora is added: name: Dora; phones: +4915550101; notes: two lines; joins Sales") ||
+		!strings.Contains(shown, "New groups, visible to their members: sales") || p.State().CountPeople() != 1 {
+		t.Errorf("%d people, shown is\n%s", p.State().CountPeople(), shown)
+	}
+	done(t, "2 added, 0 changed, 0 as they are.")(submit(t, tried))
+	if q := p.State().Person("dora"); q == nil || q.Notes != "two\nlines" || !p.State().Group("sales").Has("dora") {
+		t.Errorf("%+v", q)
+	}
+	// What is shown of all can be taken over again.
+	all := start(t, c, "people-export").Form.Field("list").Values
+	state := p.State()
+	done(t, "0 added, 0 changed, 3 as they are.")(submit(t, start(t, c, "people-import"), "list="+strings.Join(all, "|")))
+	if p.State() != state {
+		t.Error("something was taken over")
+	}
 }
 
 func TestPeopleByForm(t *testing.T) {
