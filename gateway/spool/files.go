@@ -1,14 +1,13 @@
 package spool
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
-	"slices"
+	"sort"
 	"strings"
 	"syscall"
 	"time"
@@ -202,8 +201,9 @@ func (s *Spool) stable() ([]candidate, error) {
 		}
 	}
 	s.looks = looks
-	slices.SortFunc(list, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.look.mod, b.look.mod), cmp.Compare(a.name, b.name))
+	sort.Slice(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		return a.look.mod < b.look.mod || a.look.mod == b.look.mod && a.name < b.name
 	})
 	return list, nil
 }
