@@ -106,6 +106,23 @@ func TestAPI(t *testing.T) {
 	if out, _ := s.run(t, "", "token", "list"); !strings.Contains(out, "the secret before is taken until") {
 		t.Error(out)
 	}
+	// A rate holds over a reload, which reads no tokens.
+	out, code = s.run(t, "", "token", "add", "brief", "--rate", "2/h", "--json")
+	good := made.Secret
+	if err := json.Unmarshal([]byte(out), &made); code != 0 || err != nil {
+		t.Fatal(code, out, err)
+	}
+	for i, want := range []int{200, 200, 429, 429} {
+		if i == 3 {
+			if out, code := s.run(t, "", "reload"); code != 0 {
+				t.Error(out)
+			}
+		}
+		if code, body := ask("GET", "/api/v1/sms", ""); code != want {
+			t.Errorf("request %d: %d %s", i, code, body)
+		}
+	}
+	made.Secret = good
 	for _, c := range []struct {
 		args []string
 		code int

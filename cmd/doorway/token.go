@@ -75,6 +75,9 @@ func runTokenList(ctx context.Context, a *app, args []string) error {
 		if x.Rate.N > 0 {
 			fmt.Fprintf(a.out, " rate %s", x.Rate)
 		}
+		for _, n := range x.Networks {
+			fmt.Fprintf(a.out, " without TLS from %s", n)
+		}
 		fmt.Fprintln(a.out)
 		if !x.OldUntil.IsZero() {
 			fmt.Fprintf(a.out, "    the secret before is taken until %s, used %s\n", minute(x.OldUntil), day(x.OldUsed, "never"))
