@@ -216,7 +216,7 @@ func TestFragments(t *testing.T) {
 // that does not is put out.
 func TestKeepAlive(t *testing.T) {
 	h := open(t, func(c *c2s.Config, _ *Config) {
-		c.Limits.Idle, c.Limits.Answer = 100*time.Millisecond, 300*time.Millisecond
+		c.Limits.Idle, c.Limits.Answer = 50*time.Millisecond, 2*time.Second
 	})
 	_, s := h.login("alice", "", true)
 	for range 4 {
