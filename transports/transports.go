@@ -136,6 +136,7 @@ type (
 		Sender string
 		Origin string
 		State  State
+		Again  int // how often a person has put it back before: the same State in another life of the message
 		Err    *Error
 		At     time.Time
 	}

@@ -35,6 +35,7 @@ type journal struct {
 	Told     transports.State `json:"told,omitempty"`  // the last Receipt the sink took
 	Why      string           `json:"why,omitempty"`   // why the house took it back; "" when a person did
 	Resent   bool             `json:"resent,omitempty"`
+	Again    int              `json:"again,omitempty"` // how often a person has put it back
 	Parts    []part           `json:"parts"`
 }
 

@@ -347,7 +347,7 @@ func (s *Session) busyNumbers() []pdu.Number {
 
 // receipt offers what became of a text to the sink.
 func (s *Session) receipt(id uint64, j *journal, st transports.State) {
-	r := transports.Receipt{Ref: refOf(id), To: transports.ContactID(j.To), Sender: j.Sender, Origin: j.Origin, State: st, At: s.env.Now()}
+	r := transports.Receipt{Ref: refOf(id), To: transports.ContactID(j.To), Sender: j.Sender, Origin: j.Origin, State: st, Again: j.Again, At: s.env.Now()}
 	switch st {
 	case transports.Failed:
 		r.Err = &transports.Error{Kind: transports.Down, Temporary: true, Text: j.reason()}

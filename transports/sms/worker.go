@@ -125,6 +125,7 @@ func (d *delivery) prepare(now time.Time) {
 			j.Deadline = now.Add(d.s.n.validity(j.Urgent))
 		}
 		j.Tries, j.Avoid, j.Told = 0, nil, ""
+		j.Again++
 		for i := range j.Parts {
 			if p := &j.Parts[i]; p.State == transports.Failed || p.State == transports.PossiblySent {
 				p.again(p.State == transports.PossiblySent)
