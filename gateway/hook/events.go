@@ -2,6 +2,7 @@ package hook
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"doorway/modem"
@@ -56,7 +57,11 @@ func (h *Hooks) Receipt(ctx context.Context, r transports.Receipt) error {
 	if r.Err != nil {
 		d.Cause = r.Err.Text
 	}
-	return h.Emit(ctx, event, "sms "+d.ID+" "+string(r.State), d)
+	key := "sms " + d.ID + " " + string(r.State)
+	if r.Again > 0 {
+		key += " " + strconv.Itoa(r.Again)
+	}
+	return h.Emit(ctx, event, key, d)
 }
 
 // modemEvery is how often modems are looked at, and downAfter how long one must be unable to send before that is told.

@@ -332,6 +332,24 @@ func TestGivenUp(t *testing.T) {
 	})
 }
 
+// A text that fails, is put back by a person and fails again is told twice, and each time once.
+func TestFailedAgain(t *testing.T) {
+	r := open(t, filepath.Join(t.TempDir(), "data"), anywhere)
+	defer r.stop()
+	hook, _, err := r.Add(Hook{URL: "http://127.0.0.1:9"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []int{0, 0, 1, 1} { // receipts are offered again after a restart
+		if err := r.Receipt(t.Context(), transports.Receipt{Ref: "sms-1", State: transports.Failed, Again: again}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l, err := r.Deliveries(hook.ID, 10); err != nil || len(l) != 2 {
+		t.Errorf("%+v %v", l, err)
+	}
+}
+
 // A modem that is away for a moment is no news.
 func TestModemEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
