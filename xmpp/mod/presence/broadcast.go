@@ -107,14 +107,29 @@ func (m *Module) direct(s xmpp.Session, p *state, st *stanza.Stanza) error {
 	return nil
 }
 
+// here reports a local resource that is available.
+func (m *Module) here(full jid.JID) bool {
+	if m.local(full) {
+		for _, s := range m.host.Sessions(full.Bare()) {
+			if s.JID() == full {
+				p, _ := s.Presence()
+				return p != nil
+			}
+		}
+	}
+	return false
+}
+
 // forget stops tracking an address that has itself become unavailable to a user
-// or one resource (RFC 6121 §4.6.1), such as a room that was left.
-func (m *Module) forget(user, other jid.JID) {
+// or one resource (RFC 6121 §4.6.1), such as a room that was left. Unavailable
+// presence of somebody here, which the server sends since the user may see them no
+// longer, says nothing of what they see.
+func (m *Module) forget(user, other jid.JID, said bool) {
 	for _, s := range m.host.Sessions(user.Bare()) {
 		if user.IsFull() && s.JID() != user {
 			continue
 		}
-		if p := stateOf(s); p != nil {
+		if p := stateOf(s); p != nil && p.tracks(other) && (said || !m.here(other)) {
 			p.untrack(other)
 		}
 	}

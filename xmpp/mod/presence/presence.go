@@ -143,7 +143,7 @@ func (m *Module) received(ctx context.Context, d *xmpp.Delivery) (xmpp.Verdict, 
 		return xmpp.Done, nil // RFC 6121 §8.5.1
 	}
 	if st.Type == "unavailable" {
-		m.forget(st.To, st.From)
+		m.forget(st.To, st.From, d.Sender != nil)
 	}
 	return xmpp.Pass, nil
 }

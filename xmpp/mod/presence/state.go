@@ -110,6 +110,13 @@ func (p *state) track(to jid.JID) bool {
 	return true
 }
 
+// tracks reports a receiver of directed presence.
+func (p *state) tracks(to jid.JID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.directed, to)
+}
+
 // untrack forgets a receiver.
 func (p *state) untrack(to jid.JID) {
 	p.mu.Lock()

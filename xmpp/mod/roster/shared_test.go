@@ -124,6 +124,20 @@ func TestSightLostWhilePresenceIsOnItsWay(t *testing.T) {
 	}
 }
 
+// TestDirectedPresenceOutlivesTheGroup: who sent presence to somebody, and then lost
+// sight of them, still says to them that it is gone.
+func TestDirectedPresenceOutlivesTheGroup(t *testing.T) {
+	playWith(t, with("s", "Sales", "alice", "bob"), func(t *testing.T, o *office) {
+		a, b := o.online(alice+"/desk"), o.online(bob+"/desk")
+		b.Say("<presence to='" + alice + "/desk'/>")
+		a.Want("alice", isHere(bob, alice+"/desk"))
+		o.groups.add("s", "Sales", "alice", "")
+		b.Recv()
+		b.Leave()
+		a.Want("alice", isGone(bob, alice+"/desk"))
+	})
+}
+
 // TestLeavingOneOfTwoGroupsIsNoRemoval is case 4.
 func TestLeavingOneOfTwoGroupsIsNoRemoval(t *testing.T) {
 	playWith(t, with("s", "Sales", "alice bob", "members").add("n", "Night", "alice bob", "members"), func(t *testing.T, o *office) {
