@@ -65,6 +65,12 @@ func perform(t *testing.T, start func(*testing.T) *xmpptest.Stage, all []*xmppte
 // playBox starts the program as a stage.
 func playBox(t *testing.T) *xmpptest.Stage {
 	t.Helper()
+	stage, _ := openStage(t)
+	return stage
+}
+
+func openStage(t *testing.T) (*xmpptest.Stage, *box) {
+	t.Helper()
 	b := startBox(t, "[xmpp]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = []\nrequire_tls = false\n")
 	return &xmpptest.Stage{
 		Addr: b.addr(t, "XMPP"), Domain: "office.localhost",
@@ -73,7 +79,7 @@ func playBox(t *testing.T) *xmpptest.Stage {
 			return control.Call(ctx, b.dir, "user.add", control.UserAdd{Local: user, Password: password}, &u)
 		},
 		Stop: func() error { return b.cmd.Process.Signal(syscall.SIGTERM) },
-	}
+	}, b
 }
 
 // TestPlays runs every play against the program.

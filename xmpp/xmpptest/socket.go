@@ -207,19 +207,24 @@ func (c *socketStream) Write(p []byte) (int, error) {
 			return len(p), c.s.Send("<close xmlns='" + framing + "'/>")
 		case err == io.EOF:
 			return len(p), nil
-		case err != nil:
-			return 0, err
+		case err != nil: // a play wants it
+			return len(p), c.s.Send(alone(text))
 		case t.Kind == xmlstream.StreamOpen:
 			continue
 		}
-		raw := string(t.Raw)
-		if tag := strings.IndexAny(raw, " />"); t.Prefix == "" && !strings.Contains(raw[:strings.IndexByte(raw, '>')], "xmlns=") {
-			raw = raw[:tag] + " xmlns='jabber:client'" + raw[tag:]
-		}
-		if err := c.s.Send(raw); err != nil {
+		if err := c.s.Send(alone(string(t.Raw))); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// alone gives an element its namespace, as it would have it in a stream.
+func alone(text string) string {
+	tag, end := strings.IndexAny(text, " />"), strings.IndexByte(text, '>')
+	if tag < 0 || end < 0 || strings.Contains(text[:end], "xmlns=") || strings.Contains(text[:tag], ":") {
+		return text
+	}
+	return text[:tag] + " xmlns='jabber:client'" + text[tag:]
 }
 
 // Read implements net.Conn.
