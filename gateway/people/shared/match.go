@@ -72,13 +72,16 @@ func (v view) matcher(h people.House, q xmpp.DirectoryQuery) *matcher {
 		m.textPhone = numberOf(h, q.Text)
 	}
 	for typed, list := range map[*string][]string{&q.Text: m.text, &q.First: m.first, &q.Last: m.last, &q.Nick: m.nick, &q.Email: m.email, &q.Group: m.group} {
-		m.nothing = m.nothing || *typed != "" && len(list) == 0
+		m.nothing = m.nothing || *typed != "" && len(list) == 0 && !anything(*typed)
 	}
 	for _, l := range v.snapshot.labels {
 		m.labels[l] = words(l)
 	}
 	return m
 }
+
+// anything is what people type who are used to having to: it sets no condition.
+func anything(typed string) bool { return strings.Trim(typed, "* ") == "" }
 
 // matches holds a card against the query.
 func (m *matcher) matches(v view, c *card, labels []string) bool {
@@ -113,7 +116,7 @@ type dialled struct {
 // numberOf reads what somebody typed; nothing is sought where that is no number.
 func numberOf(h people.House, typed string) dialled {
 	typed = strings.TrimSpace(typed)
-	if typed == "" {
+	if anything(typed) {
 		return dialled{}
 	}
 	var digits strings.Builder
