@@ -87,6 +87,13 @@ func TestAPI(t *testing.T) {
 	if err := errors.Join(json.Unmarshal([]byte(early), &one), json.Unmarshal([]byte(again), &two)); code != 0 || err != nil || one.ID == 0 || one.ID != two.ID {
 		t.Error(code, early, again, err)
 	}
+	// To another number it is another request, and the same number may be written in another way.
+	for to, same := range map[string]bool{"0155 501-02": true, demoQuiet: false} {
+		again, code := s.run(t, "", "sms", "send", to, "before STOP", "--key", "early", "--json")
+		if err := json.Unmarshal([]byte(again), &two); code != 0 || err != nil || (one.ID == two.ID) != same {
+			t.Error(to, code, early, again, err)
+		}
+	}
 	out, code = s.run(t, "", "sms", "optout", "--json")
 	var optouts []sms.OptOut
 	if err := json.Unmarshal([]byte(out), &optouts); code != 0 || err != nil || len(optouts) != 1 || optouts[0].Number != demoBusy {

@@ -18,7 +18,7 @@ func runSMSSend(ctx context.Context, a *app, args []string) error {
 	fs := newFlags("sms send")
 	urgent := fs.Bool("urgent", false, "an alarm: before chat, for an hour at most")
 	flash := fs.Bool("flash", false, "shown on the phone's screen at once and not kept there")
-	key := fs.String("key", "", "idempotency key: the same key within 48 hours is not sent again")
+	key := fs.String("key", "", "idempotency key: the same key is not sent to the number again within 48 hours")
 	from := fs.String("from", "", "the account that speaks; answers go there")
 	via := fs.String("modem", "", "the only modem that may send it")
 	at := fs.String("at", "", "not before this time: 15:04, or 2006-01-02T15:04")

@@ -18,7 +18,7 @@ type SMSSend struct {
 	Sender string `json:"sender,omitempty"` // the account that speaks, "" for the box itself
 	Urgent bool   `json:"urgent,omitempty"`
 	Flash  bool   `json:"flash,omitempty"` // shown at once, not kept by the phone
-	Key    string `json:"key,omitempty"`   // idempotency key
+	Key    string `json:"key,omitempty"`   // idempotency key, for this number
 	Modem  string `json:"modem,omitempty"` // the only one that may send it
 
 	NotBefore time.Time     `json:"not_before,omitzero"`
@@ -61,7 +61,7 @@ type SMSText struct {
 // SMS registers sms.send, list, inbox, show, optouts and optout.
 func SMS(s *Server, n *sms.Network, q *queue.Queue, domain string) {
 	Handle(s, "sms.send", func(ctx context.Context, r SMSSend) (SMSSent, error) {
-		m := transports.Message{To: transports.ContactID(r.To), Body: r.Text, Urgent: r.Urgent, Flash: r.Flash, Key: r.Key,
+		m := transports.Message{To: transports.ContactID(r.To), Body: r.Text, Urgent: r.Urgent, Flash: r.Flash, Key: keyFor(r.Key, n, r.To),
 			Via: r.Modem, NotBefore: r.NotBefore, Validity: r.Validity}
 		if r.Sender != "" {
 			local, err := localpart(r.Sender, domain)
@@ -113,6 +113,17 @@ func SMS(s *Server, n *sms.Network, q *queue.Queue, domain string) {
 		return OptOut{Number: num, Out: r.Out, Changed: changed}, err
 	})
 	Handle(s, "sms.show", func(_ context.Context, r JobID) (sms.Chain, error) { return chain(n, q, r.ID) })
+}
+
+// keyFor is a person's key and the number: one key may do for several numbers.
+func keyFor(key string, n *sms.Network, to string) string {
+	if key == "" {
+		return ""
+	}
+	if c, err := n.ContactID(to); err == nil {
+		to = string(c)
+	}
+	return "cli\x00" + key + "\x00" + to
 }
 
 func chain(n *sms.Network, q *queue.Queue, id uint64) (sms.Chain, error) {
