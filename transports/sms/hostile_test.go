@@ -262,3 +262,26 @@ func TestTextsThatNobodyTakesAreTold(t *testing.T) {
 		}
 	})
 }
+
+// A text for a far day is still known after a restart when hundreds have been written since: who wrote it is told of its end.
+func TestOldTextThatWaitsIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, newPeer("gsm0"))
+		id := h.send("in two months", to("+4915550102"), func(m *transports.Message) { m.NotBefore = time.Now().Add(60 * 24 * time.Hour) })
+		for i := range 450 {
+			h.send(fmt.Sprint(i))
+		}
+		pass(20 * 24 * time.Hour)
+		at := h.crash()
+		h.stop()
+		h = open(t, at.outbox, at.table, quiet, newPeer("gsm0"))
+		defer h.stop()
+		if err := h.outbox.Cancel(id); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if r := h.lastReceipt(); r.State != transports.Cancelled || r.Ref != refOf(id) {
+			t.Errorf("told %+v", r)
+		}
+	})
+}

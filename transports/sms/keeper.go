@@ -113,10 +113,16 @@ func (k *keeper) load() error {
 			}
 			old = old && now.Sub(job.Created) > lookBack
 		}
-		if len(jobs) < 200 || old {
+		if len(jobs) < 200 {
 			break
 		}
 		before = jobs[len(jobs)-1].ID
+		if old {
+			if err := k.adoptWaiting(before, now); err != nil {
+				return err
+			}
+			break
+		}
 	}
 	return k.s.env.Table.Range("rep/", "rep0", false, func(key string, raw []byte) bool {
 		rec, err := decodeRecord[reportRecord](raw)
@@ -129,6 +135,16 @@ func (k *keeper) load() error {
 		}
 		return true
 	})
+}
+
+// adoptWaiting adopts what waits and is older than the job before: texts for a day that is far away.
+func (k *keeper) adoptWaiting(before uint64, now time.Time) error {
+	jobs, err := k.s.env.Outbox.List(transports.Filter{Before: before,
+		States: []transports.State{transports.Queued, transports.Leased, transports.OnAir, transports.RetryWait}})
+	for _, job := range jobs {
+		err = errors.Join(err, k.adopt(job, now))
+	}
+	return err
 }
 
 func (k *keeper) adopt(job transports.Job, now time.Time) error {
