@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -94,4 +97,122 @@ func TestConverse(t *testing.T) {
 	anna.roster("Everybody: Carl/online, Fred Fields/xa")
 	carl.roster("Everybody: Anna/online, Fred Fields/xa")
 	t.Logf("peer: converse.js 14.0.0 in chromium %s", b.version)
+}
+
+// TestConverseResumes: the link of a browser is cut; it comes back by itself,
+// goes on with its stream (XEP-0198 §5) and has missed nothing, shown once.
+func TestConverseResumes(t *testing.T) {
+	b := newBrowser(t)
+	box := startBox(t, "")
+	run := func(stdin string, args ...string) {
+		t.Helper()
+		if out, code := box.run(t, stdin, args...); code != exitOK {
+			t.Fatalf("%v: %s", args, out)
+		}
+	}
+	for _, name := range []string{"anna", "ben"} {
+		run("correct horse\n", "user", "add", name, "--name", strings.ToUpper(name[:1])+name[1:])
+	}
+	run("", "group", "add", "sales", "anna", "ben", "--label", "Sales")
+	ben := dialClient(t, box.addr(t, "XMPP"), box.dir+"/ca/ca.pem", "office.localhost", "ben", "correct horse")
+	ben.present(t)
+	wire := newWire(t, box.addr(t, "HTTP"))
+	anna := b.converse("anna", "ws://"+wire.addr+"/xmpp-websocket", "anna@office.localhost", "correct horse")
+	anna.roster("Sales: Ben/online")
+	online := ben.sees(t, "anna's presence", func(s string) bool { return strings.Contains(s, "<presence") && strings.Contains(s, "from='anna@") })
+	anna.click("a.open-chat[data-jid='ben@office.localhost']")
+
+	wire.cut()
+	for i := range 3 {
+		if err := ben.Send(fmt.Sprintf("<message type='chat' id='missed%d' to='%s'><body>missed %d</body></message>", i, online.From, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ben.settle(t)
+	run("", "group", "edit", "sales", "--label", "Sales and service")
+	wire.mend()
+	anna.roster("Sales and service: Ben/online")
+	anna.shows("the messages", func() (bool, string) {
+		text := fmt.Sprint(anna.eval(`[...document.querySelectorAll(".chat-msg__text")].map((e) => e.innerText.trim()).join(", ")`))
+		return text == "missed 0, missed 1, missed 2", text
+	})
+	if said := b.log.String(); strings.Count(said, `<resumed xmlns="urn:xmpp:sm:3"`) != 1 {
+		t.Errorf("the stream was not resumed once:\n%s", tail(said, 10_000))
+	}
+	ben.settle(t)
+	for ben.Pending() > 0 {
+		s, err := ben.Next(t.Context())
+		if err == nil && strings.Contains(s.String(), "type='unavailable'") {
+			t.Errorf("ben was told that anna had gone: %s", s)
+		}
+	}
+	t.Logf("peer: converse.js 14.0.0 in chromium %s", b.version)
+}
+
+// wire is a proxy whose connections can be cut.
+type wire struct {
+	addr string
+	mu   sync.Mutex // guards what follows
+	open []net.Conn
+	down bool
+}
+
+func newWire(t *testing.T, to string) *wire {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{addr: l.Addr().String()}
+	var done sync.WaitGroup
+	done.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil || !w.keep(in, out) {
+				_ = in.Close() // ignored: the wire is cut
+				if out != nil {
+					_ = out.Close() // ignored: likewise
+				}
+				continue
+			}
+			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+				done.Go(func() {
+					_, _ = io.Copy(pair[0], pair[1]) // ignored: it ends with the connection
+					_ = pair[0].Close()              // ignored: likewise
+				})
+			}
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close() // ignored: nobody waits for it
+		w.cut()
+		done.Wait()
+	})
+	return w
+}
+
+func (w *wire) keep(c ...net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = append(w.open, c...)
+	return !w.down
+}
+
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = true
+	for _, c := range w.open {
+		_ = c.Close() // ignored: it may have ended
+	}
+	w.open = nil
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = false
 }
