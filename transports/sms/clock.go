@@ -34,6 +34,11 @@ func (k *keeper) follow(now time.Time) {
 			move(&p.until)
 		}
 	}
+	for id, end := range k.waiting {
+		if end != 0 {
+			k.waiting[id] = end + int64(by)
+		}
+	}
 	for i := range k.reports {
 		move(&k.reports[i].at)
 	}

@@ -285,3 +285,25 @@ func TestOldTextThatWaitsIsTold(t *testing.T) {
 		}
 	})
 }
+
+// A text that was tried once is given up at the end of its time, also when no modem comes back to say so.
+func TestTriedTextEndsWithoutAModem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0", answer{class: modem.ClassNetwork, cms: 41}, answer{class: modem.ClassNetwork, cms: 41})
+		h := start(t, p)
+		defer h.stop()
+		id, alarm := h.send("hi"), h.send("fire", urgent, to("+4915550102"))
+		h.want(id, transports.RetryWait)
+		p.set(modem.Absent, "No modem.")
+		pass(62 * time.Minute)
+		if c := h.want(alarm, transports.Failed); !strings.Contains(c.Text, "temporary failure") {
+			t.Errorf("says %q", c.Text)
+		}
+		h.want(id, transports.RetryWait)
+		pass(24 * time.Hour)
+		h.want(id, transports.Failed)
+		if h.receipts() != "failed failed" {
+			t.Errorf("told %q", h.receipts())
+		}
+	})
+}

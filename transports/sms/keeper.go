@@ -81,7 +81,7 @@ type keeper struct {
 	out     map[uint64]*tracked
 	tails   map[string]map[uint64]*tracked // the same by the end of the number
 	wake    time.Time                      // when watch has to look again; zero: not at all
-	waiting map[uint64]bool                // not out yet: they may expire or be cancelled
+	waiting map[uint64]int64               // not out yet: they may expire or be cancelled; when those that were tried are given up, Unix ns
 	reports []report
 	lates   []post
 	tells   []post
@@ -94,7 +94,7 @@ type keeper struct {
 }
 
 func newKeeper(s *Session) *keeper {
-	return &keeper{s: s, out: map[uint64]*tracked{}, tails: map[string]map[uint64]*tracked{}, waiting: map[uint64]bool{}, settled: settled{}}
+	return &keeper{s: s, out: map[uint64]*tracked{}, tails: map[string]map[uint64]*tracked{}, waiting: map[uint64]int64{}, settled: settled{}}
 }
 
 // load rebuilds the index from the outbox, settles what was on air, and offers receipts that nobody took.
@@ -173,7 +173,7 @@ func (k *keeper) adopt(job transports.Job, now time.Time) error {
 	}
 	switch job.State {
 	case transports.Queued, transports.Leased, transports.RetryWait, transports.OnAir:
-		k.waiting[job.ID] = true
+		k.waiting[job.ID] = j.Deadline.UnixNano()
 	case transports.Failed, transports.Expired, transports.Cancelled, transports.Delivered, transports.SentUnconfirmed:
 		if j.Told != job.State && now.Sub(job.Created) <= lookBack {
 			k.s.receipt(job.ID, j, job.State)
@@ -258,7 +258,7 @@ func (k *keeper) run(ctx context.Context) {
 		k.settle(ctx, now)
 		k.match(ctx, now)
 		k.watch(ctx, now)
-		k.sweep(now)
+		k.sweep(ctx, now)
 		rest(ctx, k.next(now), k.s.posts.kick)
 	}
 }
@@ -266,7 +266,9 @@ func (k *keeper) run(ctx context.Context) {
 func (k *keeper) take(p post) {
 	switch p.kind {
 	case postQueued:
-		k.waiting[p.job] = true
+		if _, known := k.waiting[p.job]; !known {
+			k.waiting[p.job] = 0
+		}
 	case postReleased:
 		job, err := k.s.env.Outbox.Get(p.job)
 		if err != nil {
@@ -295,9 +297,9 @@ func (k *keeper) look(job transports.Job) {
 	}
 	switch job.State {
 	case transports.Queued, transports.Leased, transports.RetryWait, transports.OnAir:
-		k.waiting[job.ID] = true
+		k.waiting[job.ID] = j.Deadline.UnixNano()
 	case transports.Expired, transports.Cancelled:
-		if k.waiting[job.ID] && j.Told != job.State {
+		if _, waited := k.waiting[job.ID]; waited && j.Told != job.State {
 			k.s.receipt(job.ID, j, job.State)
 		}
 		delete(k.waiting, job.ID)

@@ -143,13 +143,25 @@ func (s *Session) markRepeat(j *journal, now time.Time) {
 	}
 }
 
-// sweep finds jobs that expired or were cancelled while they waited.
-func (k *keeper) sweep(now time.Time) {
+// sweep finds jobs that expired or were cancelled while they waited, and gives up those whose time is over: one that was tried
+// once is not the outbox's any more, and there may be no modem whose worker would see it.
+func (k *keeper) sweep(ctx context.Context, now time.Time) {
 	if len(k.waiting) == 0 || now.Sub(k.swept) < sweepEvery {
 		return
 	}
 	k.swept = now
-	n := 0
+	n, ns := 0, now.UnixNano()
+	for id, end := range k.waiting {
+		if end == 0 || end > ns || k.s.held(id) {
+			continue
+		}
+		k.giveUp(ctx, id, now)
+		if n++; n == sweepMost {
+			k.swept = now.Add(time.Second - sweepEvery) // the rest follows soon
+			return
+		}
+	}
+	n = 0
 	for id := range k.waiting {
 		if n++; n > sweepMost {
 			return
@@ -161,6 +173,22 @@ func (k *keeper) sweep(now time.Time) {
 		case err == nil && !k.s.held(id):
 			k.look(job)
 		}
+	}
+}
+
+// giveUp fails what was tried and is still unsent at the end of its time.
+func (k *keeper) giveUp(ctx context.Context, id uint64, now time.Time) {
+	over := false
+	k.change(ctx, id, func(job *transports.Job, j *journal) bool {
+		if job.Attempts == 0 || job.State != transports.RetryWait && job.State != transports.Queued {
+			return false
+		}
+		j.giveUp(job.Error, now)
+		over = true
+		return true
+	})
+	if over {
+		delete(k.waiting, id)
 	}
 }
 

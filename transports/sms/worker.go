@@ -324,15 +324,19 @@ func (d *delivery) giveUp(why string) error {
 	if why == "" {
 		why = d.job.Error
 	}
-	text := "The text to " + d.j.To + " could not be sent in time and was given up."
+	d.j.giveUp(why, d.s.env.Now())
+	return d.finish()
+}
+
+// giveUp fails the unsent parts because the time is over; why is what stood in the way last.
+func (j *journal) giveUp(why string, now time.Time) {
+	text := "The text to " + j.To + " could not be sent in time and was given up."
 	if why != "" {
 		text += " " + why
 	}
-	now := d.s.env.Now()
-	for i := range d.j.Parts {
-		if p := &d.j.Parts[i]; p.unsent() {
+	for i := range j.Parts {
+		if p := &j.Parts[i]; p.unsent() {
 			p.State, p.Reason, p.Done = transports.Failed, text, now
 		}
 	}
-	return d.finish()
 }
