@@ -23,8 +23,9 @@ type SharedRoster interface {
 	// Sees reports that viewer may see the presence of owner through a group.
 	// owner is a local account; viewer may be any address in a group.
 	Sees(viewer, owner jid.JID) bool
-	// Viewers calls f for each local account that Sees owner, until it returns false.
-	Viewers(owner jid.JID, f func(viewer jid.JID) bool)
+	// Known is Items, and then calls viewer for each local account that Sees user
+	// and is in none of them: all of one state, also when it changes meanwhile.
+	Known(user jid.JID, f func(*SharedItem) bool, viewer func(account jid.JID))
 	// Watch has f called after each change, in order, one at a time, once the
 	// change is on disk and Item and Version answer by it. They answer by the next
 	// change only after f has returned. Called while modules load.

@@ -122,7 +122,7 @@ func BenchmarkSees2000(b *testing.B) {
 		users := everyone(r)
 		b.ReportAllocs()
 		for b.Loop() {
-			r.Viewers(users[0], func(jid.JID) bool { return true })
+			r.Known(users[0], func(*xmpp.SharedItem) bool { return true }, func(jid.JID) {})
 		}
 	})
 }

@@ -99,22 +99,30 @@ func (r *Roster) Sees(viewer, owner jid.JID) bool {
 	return v >= 0 && o >= 0 && v != o && meet(s.classOf(v).sees, s.classOf(o).in)
 }
 
-// Viewers implements xmpp.SharedRoster.
-func (r *Roster) Viewers(owner jid.JID, f func(viewer jid.JID) bool) {
+// Known implements xmpp.SharedRoster.
+func (r *Roster) Known(user jid.JID, f func(*xmpp.SharedItem) bool, viewer func(account jid.JID)) {
 	s := r.now.Load()
-	o := s.user(owner)
-	if o < 0 {
+	i := s.user(user)
+	if i < 0 {
 		return
 	}
-	in := s.classOf(o).in
-	sees := make([]bool, len(s.classes))
-	for i, c := range s.classes {
-		sees[i] = meet(c.sees, in)
+	me := s.classOf(i)
+	s.walk(me, i, func(_ *node, m made) bool { return f(m.item) })
+	var only []bool // classes that see the user and are not seen; there are few
+	for k, c := range s.classes {
+		if meet(c.sees, me.in) && !meet(me.sees, c.in) {
+			if only == nil {
+				only = make([]bool, len(s.classes))
+			}
+			only[k] = true
+		}
 	}
-	for i := range s.nodes {
-		n := &s.nodes[i]
-		if n.user && i != o && sees[n.class] && !f(n.jid) {
-			return
+	if only == nil {
+		return
+	}
+	for k := range s.nodes {
+		if n := &s.nodes[k]; n.user && only[n.class] {
+			viewer(n.jid)
 		}
 	}
 }

@@ -277,11 +277,14 @@ func (o *office) checkAll(kept replica) {
 				o.Errorf("%s sees %s: %v", u, n.jid, sees)
 			}
 		}
-		var viewers []jid.JID
-		o.Viewers(u, func(v jid.JID) bool { viewers = append(viewers, v); return true })
+		var known, viewers []jid.JID
+		o.Known(u, func(it *xmpp.SharedItem) bool { known = append(known, it.Contact); return true }, func(v jid.JID) { viewers = append(viewers, v) })
+		if len(known) != len(items) {
+			o.Errorf("%s knows %v", u, known)
+		}
 		for v := range now {
-			if slices.Contains(viewers, v) != o.Sees(v, u) {
-				o.Errorf("%s is among the viewers of %s: %v", v, u, !o.Sees(v, u))
+			if only := o.Sees(v, u) && !o.Sees(u, v); slices.Contains(viewers, v) != only {
+				o.Errorf("%s is a mere viewer of %s: %v", v, u, !only)
 			}
 		}
 	}

@@ -71,12 +71,8 @@ func (e *everybody) Sees(viewer, owner jid.JID) bool {
 	return a && b && viewer != owner
 }
 
-func (e *everybody) Viewers(owner jid.JID, f func(jid.JID) bool) {
-	for i, it := range e.items {
-		if i != e.by[owner] && !f(it.Contact) {
-			return
-		}
-	}
+func (e *everybody) Known(user jid.JID, f func(*xmpp.SharedItem) bool, _ func(jid.JID)) {
+	e.Items(user, f)
 }
 
 func (e *everybody) Watch(f func(context.Context, xmpp.SharedChange)) { e.watch = f }

@@ -164,10 +164,16 @@ func (g *groups) Item(user, contact jid.JID) *xmpp.SharedItem {
 
 func (g *groups) Sees(viewer, owner jid.JID) bool { return len(g.labels(viewer, owner)) > 0 }
 
-func (g *groups) Viewers(owner jid.JID, f func(jid.JID) bool) {
-	for _, p := range g.people {
-		if g.Sees(address(p), owner) && !f(address(p)) {
+func (g *groups) Known(user jid.JID, f func(*xmpp.SharedItem) bool, viewer func(jid.JID)) {
+	t := *g.items.Load()
+	for _, it := range sorted(t[user]) {
+		if !f(it) {
 			return
+		}
+	}
+	for _, p := range g.people {
+		if t[address(p)][user] != nil && t[user][address(p)] == nil {
+			viewer(address(p))
 		}
 	}
 }

@@ -12,12 +12,12 @@ import (
 // nobody is the groups of a server that has none.
 type nobody struct{}
 
-func (nobody) Version(jid.JID) string                         { return "" }
-func (nobody) Items(jid.JID, func(*xmpp.SharedItem) bool)     {}
-func (nobody) Item(_, _ jid.JID) *xmpp.SharedItem             { return nil }
-func (nobody) Sees(_, _ jid.JID) bool                         { return false }
-func (nobody) Viewers(jid.JID, func(jid.JID) bool)            {}
-func (nobody) Watch(func(context.Context, xmpp.SharedChange)) {}
+func (nobody) Version(jid.JID) string                                    { return "" }
+func (nobody) Items(jid.JID, func(*xmpp.SharedItem) bool)                {}
+func (nobody) Item(_, _ jid.JID) *xmpp.SharedItem                        { return nil }
+func (nobody) Sees(_, _ jid.JID) bool                                    { return false }
+func (nobody) Known(jid.JID, func(*xmpp.SharedItem) bool, func(jid.JID)) {}
+func (nobody) Watch(func(context.Context, xmpp.SharedChange))            {}
 
 // plain reports that a contact looks as the groups have it: the user added nothing.
 func (it *item) plain() bool { return it == nil || !it.kept() }
@@ -85,8 +85,13 @@ func (a *account) shown(it *item, s *xmpp.SharedItem) string {
 // each calls f for each contact of items and of the groups, in order, until it
 // returns false; it or s is nil where only the other knows the contact.
 func (a *account) each(items []*item, f func(it *item, s *xmpp.SharedItem) bool) {
+	a.merge(items, func(g func(*xmpp.SharedItem) bool) { a.shared.Items(a.owner, g) }, f)
+}
+
+// merge is each for items that groups calls its function for.
+func (a *account) merge(items []*item, groups func(func(*xmpp.SharedItem) bool), f func(it *item, s *xmpp.SharedItem) bool) {
 	more := true
-	a.shared.Items(a.owner, func(s *xmpp.SharedItem) bool {
+	groups(func(s *xmpp.SharedItem) bool {
 		contact := s.Contact.String()
 		for more && len(items) > 0 && items[0].contact.String() < contact {
 			more = f(items[0], nil)

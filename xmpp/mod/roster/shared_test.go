@@ -124,6 +124,26 @@ func TestSightLostWhilePresenceIsOnItsWay(t *testing.T) {
 	}
 }
 
+// TestViewerBecomesContactDuringABroadcast: who saw somebody before a change and sees them
+// after it gets what was broadcast meanwhile.
+func TestViewerBecomesContactDuringABroadcast(t *testing.T) {
+	g := with("s", "Sales", "alice bob", "members").add("b", "Bosses", "alice", "carol")
+	playWith(t, g, func(t *testing.T, o *office) {
+		a, b, c := o.online(alice+"/desk"), o.online(bob+"/desk"), o.online(carol+"/desk")
+		b.Recv()
+		o.arriving = func(st *stanza.Stanza) {
+			if st.From.Bare() == address("alice") && st.To.Bare() == address("bob") {
+				o.arriving = nil
+				o.groups.add("b", "Bosses", "alice carol", "carol alice")
+			}
+		}
+		a.Say("<presence><show>away</show></presence>")
+		if got, want := c.Recv(), isHere(alice, carol)+" <show>away</show>"; !slices.Contains(got, want) {
+			t.Errorf("carol got %q, without %q", got, want)
+		}
+	})
+}
+
 // TestDirectedPresenceOutlivesTheGroup: who sent presence to somebody, and then lost
 // sight of them, still says to them that it is gone.
 func TestDirectedPresenceOutlivesTheGroup(t *testing.T) {

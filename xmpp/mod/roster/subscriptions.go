@@ -73,29 +73,17 @@ func (m *Module) Contacts(user jid.JID, f func(contact jid.JID, subscription str
 
 func (m *Module) contacts(a *account, f func(contact jid.JID, subscription string)) {
 	items := a.snapshot()
-	seen := 0 // local contacts that see the user, and are seen
-	a.each(items, func(it *item, s *xmpp.SharedItem) bool {
-		if s != nil && s.Subscription == "both" && s.Contact.Domain() == m.host.Domainpart() {
-			seen++
-		}
+	a.merge(items, func(g func(*xmpp.SharedItem) bool) {
+		m.shared.Known(a.owner, g, func(viewer jid.JID) {
+			if it := find(items, viewer); it == nil || !it.listed {
+				f(viewer, "from")
+			}
+		})
+	}, func(it *item, s *xmpp.SharedItem) bool {
 		if s != nil && it.plain() {
 			f(s.Contact, s.Subscription)
 		} else if sum := a.sum(it, s); sum != nil && (sum.state.hasTo() || sum.state.hasFrom()) {
 			f(sum.contact, sum.state.subscription())
-		}
-		return true
-	})
-	// Where all who see the user are seen, which is the rule, that was all.
-	m.shared.Viewers(a.owner, func(jid.JID) bool {
-		seen--
-		return true
-	})
-	if seen == 0 {
-		return
-	}
-	m.shared.Viewers(a.owner, func(viewer jid.JID) bool {
-		if it := find(items, viewer); (it == nil || !it.listed) && !a.sees(viewer) {
-			f(viewer, "from")
 		}
 		return true
 	})
