@@ -129,13 +129,14 @@ func TestConverseResumes(t *testing.T) {
 		}
 	}
 	ben.settle(t)
-	run("", "group", "edit", "sales", "--label", "Sales and service")
 	wire.mend()
-	anna.roster("Sales and service: Ben/online")
 	anna.shows("the messages", func() (bool, string) {
 		text := fmt.Sprint(anna.eval(`[...document.querySelectorAll(".chat-msg__text")].map((e) => e.innerText.trim()).join(", ")`))
 		return text == "missed 0, missed 1, missed 2", text
 	})
+	// COMPAT(Converse.js 14.0.0): a roster push that comes right behind <resumed/> is answered, but not always shown.
+	run("", "group", "edit", "sales", "--label", "Sales and service")
+	anna.roster("Sales and service: Ben/online")
 	if said := b.log.String(); strings.Count(said, `<resumed xmlns="urn:xmpp:sm:3"`) != 1 {
 		t.Errorf("the stream was not resumed once:\n%s", tail(said, 10_000))
 	}
