@@ -307,3 +307,56 @@ func TestTriedTextEndsWithoutAModem(t *testing.T) {
 		}
 	})
 }
+
+// A text that a person puts back when its time is over gets its time once more, not for ever.
+func TestPutBackOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0")
+		for range 1000 {
+			p.answers = append(p.answers, answer{class: modem.ClassNetwork, cms: 38})
+		}
+		h := start(t, p)
+		defer h.stop()
+		id := h.send("hi", urgent)
+		pass(2 * time.Hour)
+		h.want(id, transports.Failed)
+		first := p.tries()
+		if _, err := h.outbox.Update(t.Context(), id, func(j *transports.Job) bool { // as gateway/queue's Requeue does
+			j.State, j.Deadline, j.NotBefore, j.Attempts, j.Error = transports.Queued, time.Time{}, time.Time{}, 0, ""
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Hour)
+		h.want(id, transports.Failed)
+		if again := p.tries() - first; again < first-2 || again > first+2 {
+			t.Errorf("tried %d times, and %d times when it was put back", first, again)
+		}
+	})
+}
+
+// What is put back while there is no modem has its time too.
+func TestPutBackWithoutAModem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer("gsm0")
+		p.st.State = modem.Absent
+		h := start(t, p)
+		defer h.stop()
+		id := h.send("hi")
+		pass(25 * time.Hour)
+		var job transports.Job
+		if _, err := h.outbox.Update(t.Context(), id, func(j *transports.Job) bool {
+			defer func() { job = *j }()
+			j.State, j.Deadline, j.NotBefore, j.Attempts, j.Error = transports.Queued, time.Time{}, time.Time{}, 0, ""
+			j.History = append(j.History, transports.Step{At: time.Now(), State: transports.Queued, Note: "put back by hand"})
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		h.net.Changed(job)
+		pass(23 * time.Hour)
+		h.want(id, transports.Queued)
+		pass(2 * time.Hour)
+		h.want(id, transports.Failed)
+	})
+}

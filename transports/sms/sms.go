@@ -177,10 +177,11 @@ func (*Network) Parts(body string) int {
 }
 
 // Changed tells of a job that the outbox itself has ended, cancelled or expired, so that its sender is told at once and not
-// when the waiting texts are looked through. It does not block and calls nobody; other states mean nothing to it.
+// when the waiting texts are looked through, or that a person has put back. It does not block and calls nobody; other states mean nothing to it.
 func (n *Network) Changed(j transports.Job) {
 	s := n.current.Load()
-	if s == nil || j.State != transports.Cancelled && j.State != transports.Expired {
+	back := j.State == transports.Queued && len(j.History) > 1 // a person has put it back
+	if s == nil || j.State != transports.Cancelled && j.State != transports.Expired && !back {
 		return
 	}
 	s.posts.put(post{kind: postReleased, job: j.ID})

@@ -180,7 +180,11 @@ func (k *keeper) sweep(ctx context.Context, now time.Time) {
 func (k *keeper) giveUp(ctx context.Context, id uint64, now time.Time) {
 	over := false
 	k.change(ctx, id, func(job *transports.Job, j *journal) bool {
-		if job.Attempts == 0 || job.State != transports.RetryWait && job.State != transports.Queued {
+		if job.State != transports.RetryWait && job.State != transports.Queued {
+			return false
+		}
+		if n := len(job.History); job.Attempts == 0 && // the outbox's, but for what a person has put back
+			(!job.Deadline.IsZero() || n == 0 || now.Sub(job.History[n-1].At) < k.s.n.validity(j.Urgent)) {
 			return false
 		}
 		j.giveUp(job.Error, now)

@@ -114,7 +114,7 @@ func (d *delivery) prepare(now time.Time) {
 	if at := d.job.Deadline; at.After(j.Deadline) || !at.IsZero() && d.job.Created.After(now.Add(leastJump)) {
 		j.Deadline = at // the clock was set meanwhile, and the outbox has moved it
 	}
-	byHand := d.job.Deadline.IsZero() // the outbox takes a deadline that has passed off what a person puts back
+	byHand := d.job.Deadline.IsZero() && j.Again == 0 // the outbox takes a deadline that has passed off what a person puts back
 	switch j.State {
 	case transports.Failed, transports.PossiblySent, transports.Expired, transports.Cancelled, transports.SentUnconfirmed:
 		byHand = true
