@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,8 +17,8 @@ func TestClockIsPutRight(t *testing.T) {
 	for name, by := range map[string]time.Duration{"back": -year, "forward": year} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
-				var shift time.Duration
-				r.o.Now = func() time.Time { return time.Now().Add(shift) }
+				var shift atomic.Int64
+				r.o.Now = func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
 				r.reopen()
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error)
@@ -34,7 +35,7 @@ func TestClockIsPutRight(t *testing.T) {
 				named := r.put(transports.Job{Dest: "e", NotBefore: now.Add(10 * 24 * time.Hour), Deadline: now.Add(11 * 24 * time.Hour)})
 				key := r.put(transports.Job{Dest: "f", Key: "k", Deadline: now.Add(time.Hour)})
 				time.Sleep(10 * time.Second) // the bubble's clock
-				shift = by
+				shift.Store(int64(by))
 				time.Sleep(3 * time.Minute)
 				for _, id := range []uint64{tried, waits, gone} {
 					if s := r.get(id).State; s != transports.Queued && s != transports.RetryWait {
