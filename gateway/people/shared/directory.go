@@ -102,25 +102,52 @@ func (s *snapshot) card(i int, p *people.Person) card {
 // view is the directory as one viewer sees it, at one moment.
 type view struct {
 	*snapshot
-	*listing
-	me    int
-	class *class
+	*listing // nil where only one person is looked at
+	me       int
+	class    *class
 }
 
-// view is empty (ok false) for who has no account here.
-func (d *Directory) view(viewer jid.JID) (v view, ok bool) {
+// glance is a view of single people, for which nothing needs to be listed. It is
+// empty (ok false) for who has no account here.
+func (d *Directory) glance(viewer jid.JID) (v view, ok bool) {
 	s := d.r.now.Load()
 	me := s.user(viewer)
 	if me < 0 {
 		return v, false
 	}
-	return view{s, s.list(), me, s.classOf(me)}, true
+	return view{snapshot: s, me: me, class: s.classOf(me)}, true
+}
+
+// view is glance for all people.
+func (d *Directory) view(viewer jid.JID) (v view, ok bool) {
+	if v, ok = d.glance(viewer); ok {
+		v.listing = v.list()
+	}
+	return v, ok
+}
+
+// person is who is at a node, nil for nobody that is known.
+func (v view) person(i int) *people.Person {
+	if v.listing != nil {
+		return v.persons[i]
+	}
+	n := &v.nodes[i]
+	p := v.state.OfAddress(n.jid)
+	if n.user {
+		p = v.state.OfAccount(n.jid.Local())
+	} else if p == nil {
+		p = v.state.OfPhone(n.jid.Local())
+	}
+	if p == nil || p.Address() != n.jid {
+		return nil
+	}
+	return p
 }
 
 // labels are those of the groups through which a node is seen; ok false for one
 // that is not.
 func (v view) sight(i int) (labels []string, ok bool) {
-	if p := v.persons[i]; p != nil && p.Hidden && i != v.me {
+	if p := v.person(i); p != nil && p.Hidden && i != v.me {
 		return nil, false
 	}
 	if m, ok := v.item(v.class, &v.nodes[i]); ok {
@@ -131,7 +158,7 @@ func (v view) sight(i int) (labels []string, ok bool) {
 
 // entry is a node as the viewer may see it.
 func (v view) entry(i int, labels []string) xmpp.DirectoryEntry {
-	n, p := &v.nodes[i], v.persons[i]
+	n, p := &v.nodes[i], v.person(i)
 	e := xmpp.DirectoryEntry{JID: n.jid, Name: v.display(i, p), Groups: labels}
 	if p == nil {
 		if local := n.jid.Local(); strings.HasPrefix(local, "+") {
@@ -194,7 +221,7 @@ func (v view) place(h people.House, address jid.JID) int {
 
 // Entry implements xmpp.Directory.
 func (d *Directory) Entry(viewer, address jid.JID) (xmpp.DirectoryEntry, bool) {
-	v, ok := d.view(viewer)
+	v, ok := d.glance(viewer)
 	if !ok {
 		return xmpp.DirectoryEntry{}, false
 	}
@@ -211,7 +238,7 @@ func (d *Directory) Entry(viewer, address jid.JID) (xmpp.DirectoryEntry, bool) {
 
 // Groups implements xmpp.Directory.
 func (d *Directory) Groups(viewer jid.JID) []xmpp.DirectoryGroup {
-	v, ok := d.view(viewer)
+	v, ok := d.glance(viewer)
 	if !ok {
 		return nil
 	}
@@ -253,7 +280,7 @@ func (d *Directory) Members(viewer jid.JID, group string) ([]xmpp.DirectoryEntry
 
 // Photo implements xmpp.Directory.
 func (d *Directory) Photo(viewer, address jid.JID) (mediaType string, image []byte, err error) {
-	v, ok := d.view(viewer)
+	v, ok := d.glance(viewer)
 	if !ok {
 		return "", nil, nil
 	}
@@ -261,7 +288,7 @@ func (d *Directory) Photo(viewer, address jid.JID) (mediaType string, image []by
 	if i < 0 {
 		return "", nil, nil
 	}
-	p := v.persons[i]
+	p := v.person(i)
 	if _, ok := v.sight(i); !ok || p == nil || p.Photo == nil {
 		return "", nil, nil
 	}

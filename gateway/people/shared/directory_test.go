@@ -135,6 +135,13 @@ func TestEntries(t *testing.T) {
 			t.Errorf("%s sees at %s\n  %s\nwant\n  %s", c[0], c[1], got, want)
 		}
 	}
+	listed, _ := d.view(bare("anna"))
+	glanced, ok := d.glance(bare("anna"))
+	for i := range listed.nodes {
+		if a, b := listed.person(i), glanced.person(i); !ok || a != b {
+			t.Errorf("at %s is %v, and at a glance %v", listed.nodes[i].jid, a, b)
+		}
+	}
 	typ, image, err := d.Photo(bare("anna"), bare("ben"))
 	if typ != "image/png" || !bytes.HasSuffix(image, []byte("face")) || err != nil {
 		t.Errorf("photo %s %q %v", typ, image, err)
