@@ -12,15 +12,28 @@ func (s *server) card(person, contact jid.JID) string {
 	return s.modules.vcard.Card(person, contact)
 }
 
+// photo names the image in that vCard.
+func (s *server) photo(person, contact jid.JID) (sha1 string, listed bool) {
+	return s.modules.vcard.Photo(person, contact)
+}
+
+// seesPhone reports that somebody here has a phone in the contact list, and not only had.
+func (s *server) seesPhone(person, phone jid.JID) bool {
+	sub := s.modules.roster.Subscription(person, phone)
+	return sub == "to" || sub == "both" || person.Domain() != s.cfg.Domain
+}
+
 // followPhotos has a new photo of the directory be the avatar of its person at once.
 func (s *server) followPhotos() {
 	s.people.OnChange(func(ctx context.Context, before, after *people.State) {
 		for p := range after.People() {
-			if p.Account == "" {
-				continue
-			}
-			if old := before.OfAccount(p.Account); old != nil && old != p && !samePhoto(old.Photo, p.Photo) {
+			old := before.Person(p.ID)
+			switch {
+			case old == nil || old == p || samePhoto(old.Photo, p.Photo) || p.Address() != old.Address():
+			case p.Account != "":
 				s.modules.vcard.Changed(ctx, p.Address())
+			case p.Address().Domain() == s.cfg.SMSDomain():
+				s.bridge.Refresh(ctx, p.Address())
 			}
 		}
 	})

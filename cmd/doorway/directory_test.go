@@ -91,13 +91,40 @@ func TestDirectory(t *testing.T) {
 	a.seesPhoto(photo(image))
 }
 
+// TestPhotoOfAPhone: who has only a phone has an avatar too, at once.
+func TestPhotoOfAPhone(t *testing.T) {
+	o := openGroups(t, "anna", "carl")
+	o.edit(func(e *people.Edit) error {
+		return e.PutPerson(people.Person{ID: "ben", Name: "Ben", Phones: []string{"0155 50101"}})
+	})
+	o.group("field", "Field", "members", "anna", "ben")
+	a := o.connect("anna")
+	a.say("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq><presence/>")
+	a.seesPhotoOf("+4915550101", "<photo/>")
+	image := []byte("\x89PNG\r\n\x1a\nface")
+	sum := sha1.Sum(image)
+	o.edit(func(e *people.Edit) error { return e.SetPhoto("ben", image) })
+	a.seesPhotoOf("+4915550101", "<photo>"+hex.EncodeToString(sum[:])+"</photo>")
+	// Who does not see Ben in a group knows the number only.
+	c := o.connect("carl")
+	c.say("<presence/><presence type='probe' to='+4915550101@sms.office.localhost'/>")
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	if st, err := c.Expect(ctx, func(st *stanza.Stanza) bool { return st.From.Local() == "+4915550101" }); err != nil || strings.Contains(st.Inner(), "vcard-temp") {
+		t.Errorf("carl got %v, %v", st, err)
+	}
+}
+
 // seesPhoto waits for presence of ben that names a photo.
-func (m *member) seesPhoto(photo string) {
+func (m *member) seesPhoto(photo string) { m.t.Helper(); m.seesPhotoOf("ben", photo) }
+
+// seesPhotoOf waits for presence of somebody that names a photo.
+func (m *member) seesPhotoOf(local, photo string) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	if _, err := m.Expect(ctx, func(st *stanza.Stanza) bool {
-		return st.Kind == stanza.Presence && st.From.Local() == "ben" && strings.Contains(st.Inner(), photo)
+		return st.Kind == stanza.Presence && st.From.Local() == local && strings.Contains(st.Inner(), photo)
 	}); err != nil {
 		m.t.Fatalf("%s: %v", photo, err)
 	}

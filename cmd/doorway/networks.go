@@ -43,7 +43,7 @@ func (s *server) constructSMS() error {
 		Table: s.store.Table("bridge"), NetworkTable: s.store.Table("sms"), Outbox: s.queue,
 		Interceptors: s.interceptors(), Keywords: s.keywords(), Group: s.managersOf, DefaultRecipients: s.recipients,
 		Receipts: s.receipts(), Rooms: s.phonesInRooms(),
-		Card: s.card, Features: []string{xmpp.CommandSpace}, Reach: s.cfg.SMS.NumberPresence, Version: version, Log: s.log, Now: time.Now,
+		Card: s.card, Photo: s.photo, Sees: s.seesPhone, Features: []string{xmpp.CommandSpace}, Reach: s.cfg.SMS.NumberPresence, Version: version, Log: s.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -79,6 +79,11 @@ type Config struct {
 	Receipts []func(context.Context, transports.Receipt) error
 	// Card returns the vCard that the house has of a contact, as the person may see it, "" for none; nil has none.
 	Card func(person, contact jid.JID) string
+	// Photo is the SHA-1, in lower-case hex, of the image in that vCard (XEP-0153 §3.1), "" for none; listed is false where
+	// the house knows nobody whom the person may see. nil has none.
+	Photo func(person, contact jid.JID) (sha1 string, listed bool)
+	// Sees says whether somebody who asked for a contact's presence may still see it, when it changes; nil: yes.
+	Sees func(person, contact jid.JID) bool
 	// Features are those that the domain has beside the bridge's own.
 	Features []string
 	// Reach lets the presence of contacts follow delivery reports.

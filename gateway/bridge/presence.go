@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,6 +95,23 @@ func (b *Bridge) presence(ctx context.Context, st *stanza.Stanza) (xmpp.Verdict,
 	return xmpp.Done, nil
 }
 
+// renew sends the presence of the gateway or a contact as it is now to somebody who has asked for it once.
+func (b *Bridge) renew(ctx context.Context, who, person jid.JID) {
+	if who.Local() == "" || b.c.Sees == nil || b.c.Sees(person, who) {
+		b.c.Host.Send(ctx, b.show(who, person), nil)
+	}
+}
+
+// Refresh sends a contact's presence to those who see it, since what the house has of it has changed.
+func (b *Bridge) Refresh(ctx context.Context, contact jid.JID) {
+	b.mu.Lock()
+	seen := slices.Collect(maps.Keys(b.watchers[contact.Local()]))
+	b.mu.Unlock()
+	for _, person := range seen {
+		b.renew(ctx, contact, person)
+	}
+}
+
 // later has f called by a goroutine of Run: what is called back by the store must not route, since a hook on the way may
 // wait for the disk.
 func (b *Bridge) later(f func(context.Context)) {
@@ -144,6 +163,11 @@ func (b *Bridge) show(who, to jid.JID) *stanza.Stanza {
 	}
 	if text != "" {
 		w.Leaf("", "status", text)
+	}
+	if who.Local() != "" && b.c.Photo != nil {
+		if sha1, listed := b.c.Photo(to.Bare(), who); listed {
+			w.Start("vcard-temp:x:update", "x").Leaf("", "photo", sha1).End()
+		}
 	}
 	return stanza.New(stanza.Presence, "", "", who, to, w.String())
 }

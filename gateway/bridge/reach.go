@@ -208,6 +208,6 @@ func (b *Bridge) tellReach(ctx context.Context, c transports.ContactID) {
 	}
 	b.mu.Unlock()
 	for _, p := range all {
-		b.c.Host.Send(ctx, b.show(p.who, p.person), nil)
+		b.renew(ctx, p.who, p.person)
 	}
 }

@@ -102,7 +102,7 @@ func (b *Bridge) announce(ctx context.Context) bool {
 			}
 			who = j
 		}
-		b.c.Host.Send(ctx, b.show(who, p.person), nil)
+		b.renew(ctx, who, p.person)
 	}
 	return true
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"doorway/transports"
+	"doorway/xmpp/jid"
 )
 
 // see lets alice see an address, and forgets what that caused.
@@ -55,6 +56,52 @@ func TestGatewayPresenceIsBounded(t *testing.T) {
 		r.event(transports.StatusEvent{Online: true, Show: "xa"})
 		r.event(transports.StatusEvent{Online: true, Text: fmt.Sprint(statusMost - 1)})
 		<-time.After(2 * statusTime)
+		r.none()
+	})
+}
+
+// A contact's photo is named in its presence, and another one at once (XEP-0153).
+func TestPhotosOfContacts(t *testing.T) {
+	photo := "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+	house := func(c *Config) {
+		c.Photo = func(person, who jid.JID) (string, bool) {
+			return photo, who.String() == contact && person.String() == alice
+		}
+	}
+	play(t, "in presence", house, func(t *testing.T, r *rig) {
+		const other = "+4915550199@" + domain
+		probe := func(from, to string) {
+			r.do("<presence xmlns='jabber:client' type='probe' from='" + from + "' to='" + to + "'/>")
+		}
+		probe(alice, contact)
+		r.one("from='"+contact+"'", "<x xmlns='vcard-temp:x:update'><photo>"+photo+"</photo></x>")
+		probe("bob@office.localhost", contact)
+		if got := r.host.take(); len(got) != 1 || contains(got, "vcard-temp") {
+			t.Errorf("bob, who may not see the photo, got %q", got)
+		}
+		probe(alice, other)
+		r.one("from='" + other + "'")
+		photo = ""
+		r.b.Refresh(t.Context(), jid.MustParse(contact))
+		got := r.host.take()
+		if len(got) != 2 || !contains(got, "<photo/>") {
+			t.Errorf("told are %q", got)
+		}
+	})
+}
+
+// Who may see a contact no longer hears nothing of it, whatever they asked for once.
+func TestPresenceIsForWhoSeesTheContact(t *testing.T) {
+	may := true
+	play(t, "a group that changed while nobody was online", func(c *Config) {
+		c.Sees = func(person, who jid.JID) bool { return may && person.String() == alice && who.String() == contact }
+	}, func(t *testing.T, r *rig) {
+		r.see(contact)
+		r.event(transports.StatusEvent{Online: true, Show: "xa", Text: "There is no modem."})
+		r.one("from='"+contact+"'", "<show>xa</show>")
+		may = false
+		<-time.After(2 * statusTime)
+		r.event(transports.StatusEvent{Online: true})
 		r.none()
 	})
 }

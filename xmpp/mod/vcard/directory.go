@@ -59,6 +59,16 @@ func (m *Module) Card(viewer, address jid.JID) string {
 	return w.End().String()
 }
 
+// Photo is the SHA-1 (XEP-0153 §3.1) of the image in that vCard, "" for none;
+// listed is false where there is no vCard.
+func (m *Module) Photo(viewer, address jid.JID) (sha1 string, listed bool) {
+	if m.directory == nil {
+		return "", false
+	}
+	e, ok := m.directory.Entry(viewer.Bare(), address.Bare())
+	return e.PhotoSHA1, ok && described(&e)
+}
+
 // described reports that the directory knows more of somebody than the address.
 func described(e *xmpp.DirectoryEntry) bool {
 	return e.Name != "" && e.Name != e.JID.Local() || e.First+e.Last+e.Nick+e.Email+e.Department+e.PhotoSHA1 != "" || len(e.Phones) > 0
