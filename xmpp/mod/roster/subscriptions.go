@@ -213,8 +213,9 @@ func (m *Module) Farewell(ctx context.Context, owner jid.JID) {
 // Purge forgets a removed local account: its own items and requests go, contacts
 // on other domains are told that the subscriptions have ended, and it is taken
 // out of the rosters and the waiting requests of all local accounts, which is
-// pushed; those who saw it see it go offline. It reads the whole roster table. Call it when the account's streams
-// are closed and it no longer exists; an interrupted Purge may be repeated.
+// pushed. It reads the whole roster table. Call it after Farewell, when the
+// account's streams are closed and it no longer exists; an interrupted Purge may be
+// repeated.
 func (m *Module) Purge(ctx context.Context, owner jid.JID) error {
 	owner = owner.Bare().Clone()
 	items, err := m.forget(owner)
@@ -253,9 +254,6 @@ func (m *Module) Purge(ctx context.Context, owner jid.JID) error {
 	var steps []step
 	for user, contacts := range found {
 		for _, c := range contacts {
-			if s := m.Subscription(user, c); s == "to" || s == "both" {
-				m.vanish(ctx, c, user)
-			}
 			a, e, err := m.drop(user, c)
 			if e != nil {
 				steps = append(steps, step{a, e})

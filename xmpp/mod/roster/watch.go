@@ -242,17 +242,17 @@ func (m *Module) stillSees(user, contact jid.JID) bool {
 }
 
 // vanish has a contact become unavailable to a user who may see it no longer. A
-// contact elsewhere hears of it as of a user who is gone, so that it sends nothing more.
+// contact elsewhere hears of it as of a user who is gone, so that it sends nothing
+// more; an account that was removed has said Farewell.
 func (m *Module) vanish(ctx context.Context, contact, user jid.JID) {
-	if contact.Domain() == m.host.Domainpart() && m.host.Exists(contact) {
-		m.hide(ctx, contact, user)
+	if contact.Domain() == m.host.Domainpart() {
+		if m.host.Exists(contact) {
+			m.hide(ctx, contact, user)
+		}
 		return
 	}
-	// Of an account that was removed no stream is left to speak for itself.
 	m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", contact, user, ""), quiet)
-	if contact.Domain() != m.host.Domainpart() {
-		m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", user, contact, ""), quiet)
-	}
+	m.host.Send(ctx, stanza.New(stanza.Presence, "unavailable", "", user, contact, ""), quiet)
 }
 
 // quiet has the router keep to itself that a contact elsewhere cannot be reached.
