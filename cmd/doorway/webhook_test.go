@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	apartEnv  = "DOORWAY_TEST_APART"
-	elsewhere = "192.0.2.1" // RFC 5737; leads back to the namespace without being an address of its interfaces
+	apartEnv  = "DOORWAY_TEST_APART" // the program, which is built outside
+	elsewhere = "192.0.2.1"          // RFC 5737; leads back to the namespace without being an address of its interfaces
 )
 
 // apart runs a test in a network namespace of its own, in which elsewhere seems to be another machine: the program
@@ -40,7 +40,7 @@ func apart(t *testing.T) bool {
 		t.Skipf("this system allows no network namespaces: %v %s", err, out)
 	}
 	cmd := exec.CommandContext(t.Context(), "unshare", "-Urn", "sh", "-c", script, "sh", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=5m", "-test.v")
-	cmd.Env = append(os.Environ(), apartEnv+"=1")
+	cmd.Env = append(os.Environ(), apartEnv+"="+program(t))
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Errorf("%v\n%s", err, out)
