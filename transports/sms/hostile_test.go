@@ -360,3 +360,21 @@ func TestPutBackWithoutAModem(t *testing.T) {
 		h.want(id, transports.Failed)
 	})
 }
+
+// A modem that is only for some texts sends them also when it is the only one; others are refused at once and not at the end
+// of their time.
+func TestOnlyModems(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		only := Route{Prefixes: []string{"+491555"}, Only: true}
+		for _, peers := range [][]*modemPeer{{newPeer("gsm0")}, {newPeer("gsm0"), newPeer("gsm1")}} {
+			h := routed(t, Config{}, map[string]Route{"gsm0": only, "gsm1": only}, peers...)
+			h.want(h.send("fits"), transports.Accepted)
+			_, err := h.s.Send(t.Context(), transports.Message{To: "+4917012345678", Body: "does not"})
+			var te *transports.Error
+			if !errors.As(err, &te) || te.Kind != transports.Refused || !strings.Contains(te.Text, "only = true") {
+				t.Errorf("%d modems: %v", len(peers), err)
+			}
+			h.stop()
+		}
+	})
+}

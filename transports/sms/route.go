@@ -54,7 +54,8 @@ func (s *Session) lane(m transports.Message, num string) (string, error) {
 		}
 		return fixedLane + m.Via, nil
 	}
-	if len(s.units) < 2 {
+	open := slices.ContainsFunc(s.units, func(u *unit) bool { return !u.route.Only })
+	if len(s.units) < 2 && (open || len(s.units) == 0) {
 		return "", nil
 	}
 	var groups []string
@@ -76,8 +77,12 @@ func (s *Session) lane(m transports.Message, num string) (string, error) {
 			best, rank = u.name, r
 		}
 	}
-	if best != "" {
+	switch {
+	case best != "":
 		return best, nil
+	case !open:
+		return "", &transports.Error{Kind: transports.Refused, Text: "No modem may send this text to " + num + ": each has only = true in its [[modem]] section, " +
+			"and none names this number, its sender or a group of theirs. The administrator can change that."}
 	}
 	var in simRecord
 	if ok, err := s.env.Table.Get("sim/"+num, &in); err == nil && ok && s.unit(in.Modem) != nil && !s.unit(in.Modem).route.Only {
