@@ -128,16 +128,20 @@ func parseEdit(owner jid.JID, s *stanza.Stanza) (edit, error) {
 			e.groups = append(e.groups, c.Text)
 		}
 	}
-	return e, checkLabels(e.name, e.groups)
+	return e, checkLabels(e.name, e.groups, maxGroups+maxShared)
 }
 
+// maxShared is how many shared groups of a contact a client may send back with the
+// user's own.
+const maxShared = 1000
+
 // checkLabels checks an item's name and groups (RFC 6121 §2.3.3).
-func checkLabels(name string, groups []string) error {
+func checkLabels(name string, groups []string, most int) error {
 	if len(name) > maxName {
 		return stanza.NewError(stanza.NotAcceptable, fmt.Sprintf("The contact's name is longer than %d bytes.", maxName))
 	}
-	if len(groups) > maxGroups {
-		return stanza.NewError(stanza.NotAcceptable, fmt.Sprintf("A contact can be in %d groups at most.", maxGroups))
+	if len(groups) > most {
+		return tooManyGroups()
 	}
 	for i, g := range groups {
 		switch {
@@ -150,6 +154,10 @@ func checkLabels(name string, groups []string) error {
 		}
 	}
 	return nil
+}
+
+func tooManyGroups() error {
+	return stanza.NewError(stanza.NotAcceptable, fmt.Sprintf("A contact can be in %d groups of your own at most.", maxGroups))
 }
 
 // full is the error for one contact too many.
@@ -222,6 +230,9 @@ func (m *Module) put(a *account, old *item, ed edit) (*entry, error) {
 			next = *old
 		}
 		next.listed, next.overlay, next.name, next.groups = true, false, ed.name, ed.groups
+	}
+	if len(next.groups) > maxGroups {
+		return nil, tooManyGroups()
 	}
 	var push string
 	e := newEntry(func(ctx context.Context) { m.push(ctx, a.owner, push) })

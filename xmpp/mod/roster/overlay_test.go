@@ -3,6 +3,7 @@ package roster_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,6 +96,26 @@ func TestOwnGroupOfTheSameNameStays(t *testing.T) {
 			pushItem("far@peer.example", "name='F' subscription='none'", "Sales"), "result 4")
 		o.groups.edit(func() { clear(o.groups.list) })
 		wantList(t, "alice", a, item(bob, "name='B' subscription='none'", "Sales"), item("far@peer.example", "name='F' subscription='none'", "Sales"))
+	})
+}
+
+// TestContactOfManySharedGroups: only groups of the user's own count for the limit.
+func TestContactOfManySharedGroups(t *testing.T) {
+	g := newGroups()
+	var shared, own []string
+	for i := range 40 {
+		shared = append(shared, fmt.Sprintf("Group %02d", i))
+		own = append(own, fmt.Sprintf("Own %02d", i))
+		g.add(fmt.Sprint(i), shared[i], "alice bob", "members")
+	}
+	playWith(t, g, func(t *testing.T, o *office) {
+		a := o.online(alice + "/desk")
+		a.Say(setXML("1", item(bob, "name='Bobby'", append(slices.Clone(shared), own[:32]...)...)))
+		a.Want("as many as can be", "push "+item(bob, "name='Bobby' "+both, append(slices.Clone(shared), own[:32]...)...), "result 1")
+		a.Say(setXML("2", item(bob, "name='Bobby'", append(slices.Clone(shared), own[:33]...)...)))
+		a.Want("too many", "error 2 not-acceptable modify")
+		a.Say(setXML("3", item(carol, "name='C'", own[:33]...)))
+		a.Want("too many of a contact of the user's own", "error 3 not-acceptable modify")
 	})
 }
 

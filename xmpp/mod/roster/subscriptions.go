@@ -115,7 +115,7 @@ func (m *Module) Add(ctx context.Context, user, contact jid.JID, name string, gr
 	if !ok {
 		return stanza.NewError(stanza.BadRequest, fmt.Sprintf("There is no subscription %q.", subscription))
 	}
-	if err := checkLabels(name, groups); err != nil {
+	if err := checkLabels(name, groups, maxGroups); err != nil {
 		return err
 	}
 	a, err := m.acquire(user)
