@@ -64,7 +64,7 @@ var arrows = []struct {
 	{"gateway/token", nil},
 	{"gateway/hook", []string{"gateway/queue", "gateway/store", "modem", "transports"}},
 	{"gateway/control", []string{"gateway/health", "gateway/hook", "gateway/people", "gateway/queue", "gateway/token", "gateway/transfer", "modem", "transports", "transports/sms", "xmpp/jid"}},
-	{"gateway/bridge", []string{"gateway/people", "transports", "xmpp", "xmpp/jid", "xmpp/stanza", "xmpp/xmlstream"}},
+	{"gateway/bridge", []string{"gateway/people", "transports", "xmpp", "xmpp/jid", "xmpp/muc", "xmpp/stanza", "xmpp/xmlstream"}},
 	{"gateway/bridge/pages", []string{"modem", "transports", "transports/sms", "xmpp", "xmpp/form", "xmpp/jid", "xmpp/stanza"}},
 	{"gateway/doctor", []string{"gateway/certs", "gateway/config", "gateway/health", "gateway/store", "modem", "modem/port", "transports"}},
 	{"gateway/spool", []string{"gateway/health", "modem", "modem/pdu", "transports", "transports/sms"}},
