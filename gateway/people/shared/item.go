@@ -122,5 +122,7 @@ func (d digest) String() string {
 	if d.n == 0 {
 		return ""
 	}
-	return strconv.FormatUint(d.hi, 36) + "." + strconv.FormatUint(d.lo, 36)
+	var space [32]byte
+	b := append(strconv.AppendUint(space[:0], d.hi, 36), '.')
+	return string(strconv.AppendUint(b, d.lo, 36))
 }

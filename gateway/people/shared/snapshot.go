@@ -25,7 +25,9 @@ type snapshot struct {
 	byKey   map[string]*class
 	last    *atomic.Uint32 // number given, by all snapshots that come from one another: they share items
 	groups  map[string]*resolved
-	listing listing // for the directory
+	listing listing         // for the directory
+	near    [2]atomic.Int32 // places found last, where find looks first
+	turn    atomic.Uint32   // of near
 }
 
 // label is what gives a group its number: a new label is a new number, so that
@@ -80,36 +82,44 @@ func build(h people.House, st *people.State, before *snapshot) *snapshot {
 // gather makes the nodes: all people, and the phones and addresses that are
 // members by themselves.
 func (s *snapshot) gather(h people.House, before *snapshot) {
-	names := make(map[jid.JID]node, s.state.CountPeople())
+	type named struct {
+		name string
+		user bool
+	}
+	names := make(map[jid.JID]named, s.state.CountPeople())
 	for p := range s.state.People() {
 		if j := p.Address(); !j.IsZero() {
-			names[j] = node{contact: &contact{jid: j, name: p.Name}, user: p.Account != ""}
+			names[j] = named{p.Name, p.Account != ""}
 		}
 	}
 	for g := range s.state.Groups() {
 		for _, m := range g.Members {
 			if j, name := lone(h, s.state, m); !j.IsZero() {
 				if _, ok := names[j]; !ok {
-					names[j] = node{contact: &contact{jid: j, name: name}}
+					names[j] = named{name, false}
 				}
 			}
 		}
 	}
 	s.nodes = make([]node, 0, len(names))
-	for _, n := range names {
-		s.nodes = append(s.nodes, n)
+	for _, o := range before.nodes { // most are as they were
+		n, ok := names[o.jid]
+		if !ok {
+			continue
+		}
+		if o.name != n.name {
+			o.contact = &contact{jid: o.jid, name: n.name}
+		}
+		s.nodes = append(s.nodes, node{contact: o.contact, user: n.user})
+		delete(names, o.jid)
+	}
+	if len(names) == 0 {
+		return
+	}
+	for j, n := range names {
+		s.nodes = append(s.nodes, node{contact: &contact{jid: j, name: n.name}, user: n.user})
 	}
 	sort.Slice(s.nodes, func(i, j int) bool { return s.nodes[i].jid.String() < s.nodes[j].jid.String() })
-	old := before.nodes
-	for i := range s.nodes {
-		n := &s.nodes[i]
-		for len(old) > 0 && old[0].jid.String() < n.jid.String() {
-			old = old[1:]
-		}
-		if len(old) > 0 && old[0].jid == n.jid && old[0].name == n.name {
-			n.contact = old[0].contact
-		}
-	}
 }
 
 // lone is the address and name of a member that is no person by id: a phone or
@@ -215,20 +225,16 @@ func (b *builder) viewers(r *resolved) []int32 {
 // classify gives every node its class.
 func (b *builder) classify(before *snapshot) {
 	s := b.s
-	sees, in := make([][]uint32, len(s.nodes)), make([][]uint32, len(s.nodes))
 	order := make([]*resolved, 0, len(s.groups))
 	for _, r := range s.groups {
 		order = append(order, r)
 	}
 	slices.SortFunc(order, func(a, b *resolved) int { return cmp.Compare(a.number, b.number) })
-	for _, r := range order {
-		for _, i := range r.members {
-			in[i] = append(in[i], r.number)
-		}
-		for _, i := range b.viewers(r) {
-			sees[i] = append(sees[i], r.number)
-		}
+	members, viewers := make([][]int32, len(order)), make([][]int32, len(order))
+	for i, r := range order {
+		members[i], viewers[i] = r.members, b.viewers(r)
 	}
+	in, sees := numbersOf(order, members, len(s.nodes)), numbersOf(order, viewers, len(s.nodes))
 	place := make(map[*class]int32)
 	var buf []byte
 	for i := range s.nodes {
@@ -236,7 +242,7 @@ func (b *builder) classify(before *snapshot) {
 		c := s.byKey[string(buf)]
 		if c == nil {
 			if c = before.byKey[string(buf)]; c == nil {
-				c = &class{sees: sees[i], in: in[i], key: string(buf)}
+				c = &class{sees: slices.Clone(sees[i]), in: slices.Clone(in[i]), key: string(buf)}
 			}
 			s.byKey[c.key] = c
 			place[c] = int32(len(s.classes))
@@ -247,13 +253,49 @@ func (b *builder) classify(before *snapshot) {
 	s.sums = make([]known, len(s.classes))
 }
 
-// find returns the place of an address, -1 for nobody.
+// numbersOf turns lists of nodes, one for each group, into lists of the groups'
+// numbers, one for each of n nodes.
+func numbersOf(groups []*resolved, lists [][]int32, n int) [][]uint32 {
+	counts, total := make([]int32, n), 0
+	for _, l := range lists {
+		total += len(l)
+		for _, i := range l {
+			counts[i]++
+		}
+	}
+	all, of := make([]uint32, total), make([][]uint32, n)
+	for i, c := range counts {
+		of[i], all = all[:0:c], all[c:]
+	}
+	for k, l := range lists {
+		for _, i := range l {
+			of[i] = append(of[i], groups[k].number)
+		}
+	}
+	return of
+}
+
+// find returns the place of an address, -1 for nobody. It is mostly asked for
+// one after the other, or for the same one again.
 func (s *snapshot) find(j jid.JID) int {
+	for k := range s.near {
+		last := s.near[k].Load()
+		for i := last; i <= last+1 && int(i) < len(s.nodes); i++ {
+			if s.nodes[i].jid != j {
+				continue
+			}
+			if i != last {
+				s.near[k].Store(i)
+			}
+			return int(i)
+		}
+	}
 	key := j.String()
 	i, ok := slices.BinarySearchFunc(s.nodes, key, func(n node, key string) int { return strings.Compare(n.jid.String(), key) })
 	if !ok {
 		return -1
 	}
+	s.near[s.turn.Add(1)%2].Store(int32(i))
 	return i
 }
 
