@@ -122,10 +122,12 @@ func (a *account) version() string {
 	for contact := range a.raises {
 		sum.add(digestOf([]byte("raised " + contact.String())))
 	}
-	if a.told == "" {
-		return sum.String()
+	var space [96]byte
+	ver := sum.append(space[:0])
+	if a.told != "" {
+		ver = append(append(ver, '.'), a.told...)
 	}
-	return sum.String() + "." + a.told
+	return string(ver)
 }
 
 // raise notes whether an item of the user's own is raised by a group, and

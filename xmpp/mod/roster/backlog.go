@@ -132,7 +132,11 @@ func (r *round) tell(a *account, items []*item, version string) {
 		return // they load the whole roster when they come
 	}
 	m.backlog.slots <- struct{}{}
-	list := r.news(a, r.diffs(nil, a.owner), items, version)
+	var diffs []diff
+	r.change.Items(a.owner, func(contact jid.JID, before, after *xmpp.SharedItem) {
+		diffs = append(diffs, diff{contact, before, after})
+	})
+	list := r.news(make([]news, 0, len(diffs)), a, diffs, items, version)
 	<-m.backlog.slots
 	for len(list) > 0 {
 		n := min(portion, len(list))

@@ -102,7 +102,13 @@ func (d *digest) remove(o digest) { d[0] -= o[0]; d[1] -= o[1] }
 
 // String is the ver attribute. Never empty: that means "first time".
 func (d digest) String() string {
-	return strconv.FormatUint(d[0], 36) + "." + strconv.FormatUint(d[1], 36)
+	var space [32]byte
+	return string(d.append(space[:0]))
+}
+
+func (d digest) append(dst []byte) []byte {
+	dst = append(strconv.AppendUint(dst, d[0], 36), '.')
+	return strconv.AppendUint(dst, d[1], 36)
 }
 
 // itemRecord is the JSON of table "roster".

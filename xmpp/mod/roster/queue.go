@@ -42,6 +42,31 @@ func (m *Module) tell(a *account, run func(context.Context)) {
 	a.queue = append(a.queue, e)
 }
 
+// turn reports that it is at once the turn of what somebody wants to tell, who
+// then does so by now. Needs a.mu.
+func (a *account) turn() bool {
+	if a.running || len(a.queue) > 0 {
+		return false
+	}
+	a.running = true
+	return true
+}
+
+// now is tell and drain for whose turn it is.
+func (m *Module) now(ctx context.Context, a *account, run func(context.Context)) {
+	func() {
+		defer m.recovered(a)
+		run(ctx)
+	}()
+	a.mu.Lock()
+	a.running = false
+	more := len(a.queue) > 0
+	a.mu.Unlock()
+	if more {
+		m.drain(ctx, a)
+	}
+}
+
 // enqueue adds an entry that changes nothing. Needs a.mu; drain must follow.
 func (m *Module) enqueue(a *account, e *entry) {
 	m.hold(a)
@@ -129,8 +154,16 @@ func (m *Module) work(ctx context.Context, a *account, teller bool) {
 	a.running = false
 }
 
-// finish runs one entry. A panic in a hook on the way is logged and ends this
-// entry only: the goroutine may belong to somebody else's connection.
+// recovered, when deferred, logs a panic in a hook on the way, which ends this step
+// only: the goroutine may belong to somebody else's connection.
+func (m *Module) recovered(a *account) {
+	if r := recover(); r != nil {
+		m.log.Error("panic while telling of a roster change", "user", a.owner.String(), "err", r,
+			"stack", string(debug.Stack()))
+	}
+}
+
+// finish runs one entry.
 func (m *Module) finish(ctx context.Context, a *account, e *entry) {
 	defer m.release(a)
 	defer func() {
@@ -138,12 +171,7 @@ func (m *Module) finish(ctx context.Context, a *account, e *entry) {
 			close(e.done)
 		}
 	}()
-	defer func() {
-		if r := recover(); r != nil {
-			m.log.Error("panic while telling of a roster change", "user", a.owner.String(), "err", r,
-				"stack", string(debug.Stack()))
-		}
-	}()
+	defer m.recovered(a)
 	if e.err == nil {
 		e.run(ctx)
 		return

@@ -161,7 +161,7 @@ func (m *Module) push(ctx context.Context, owner jid.JID, query string) {
 	if query == "" {
 		return
 	}
-	m.spread(ctx, owner, pushed(query))
+	m.spread(ctx, owner, pushed(query), true)
 }
 
 // queryName is what results and pushes hold.
@@ -172,14 +172,25 @@ func pushed(query string) *stanza.Stanza {
 	return stanza.NewChild(stanza.IQ, string(stanza.Set), "", jid.JID{}, jid.JID{}, queryName, query)
 }
 
-// spread sends a push to every interested resource.
-func (m *Module) spread(ctx context.Context, owner jid.JID, push *stanza.Stanza) {
-	for _, s := range m.host.Sessions(owner) {
-		if s.Value(&interested) != nil {
-			id := "push" + strconv.FormatUint(m.pushes.Add(1), 36)
-			m.host.Deliver(ctx, s, push.WithAddress(id, owner, s.JID()))
+// spread sends a push to every interested resource. own says that nobody else has
+// the stanza, so that it need not be copied for a single one.
+func (m *Module) spread(ctx context.Context, owner jid.JID, push *stanza.Stanza, own bool) {
+	list := m.host.Sessions(owner)
+	for _, s := range list {
+		switch {
+		case s.Value(&interested) == nil:
+		case own && len(list) == 1:
+			push.ID, push.From, push.To = m.pushID(), owner, s.JID()
+			m.host.Deliver(ctx, s, push)
+		default:
+			m.host.Deliver(ctx, s, push.WithAddress(m.pushID(), owner, s.JID()))
 		}
 	}
+}
+
+func (m *Module) pushID() string {
+	var space [32]byte
+	return string(strconv.AppendUint(append(space[:0], "push"...), m.pushes.Add(1), 36))
 }
 
 // pushOf is the push that tells of a change of the user's own part, "" when

@@ -20,6 +20,7 @@ type diff struct {
 type news struct {
 	contact jid.JID
 	push    *stanza.Stanza // nil when the contact looks as before
+	own     bool           // push is nobody else's
 	lost    bool           // a group does not show the contact any more
 	gained  bool           // one does that did not
 }
@@ -28,8 +29,6 @@ type news struct {
 type round struct {
 	m      *Module
 	change xmpp.SharedChange
-	pushes int        // told so far by the goroutine that made the change
-	buf    []diff     // its own, used again for each user
 	late   []*account // for tellers, who begin when all have taken their turn
 	long   int        // users whom tellers have not told yet; guarded by backlog.mu
 
@@ -37,6 +36,14 @@ type round struct {
 	ctx      context.Context
 	flush    func()
 	gathered int
+	pushes   int // told so far
+
+	// Its own, used again for each user.
+	diffs  []diff
+	differ func(contact jid.JID, before, after *xmpp.SharedItem) // appends to diffs
+	list   []news
+	user   jid.JID
+	report func(context.Context) // of list to user
 
 	mu sync.Mutex // guards what follows
 	// interim are pushes that are not a user's last of this change, which all
@@ -60,10 +67,14 @@ func (m *Module) changed(ctx context.Context, c xmpp.SharedChange) {
 	r := &round{m: m, change: c,
 		interim: make(map[*xmpp.SharedItem]*stanza.Stanza), removed: make(map[jid.JID]*stanza.Stanza)}
 	r.ctx, r.flush = m.gather(ctx)
+	r.differ = func(contact jid.JID, before, after *xmpp.SharedItem) {
+		r.diffs = append(r.diffs, diff{contact, before, after})
+	}
+	r.report = func(ctx context.Context) { m.report(ctx, r.user, r.list) }
 	var users []jid.JID
 	c.Users(func(user jid.JID) { users = append(users, user) })
 	for _, user := range users {
-		r.user(user)
+		r.one(user)
 		if r.gathered >= portion {
 			r.flush()
 			r.ctx, r.flush = m.gather(ctx)
@@ -78,8 +89,8 @@ func (m *Module) changed(ctx context.Context, c xmpp.SharedChange) {
 	}
 }
 
-// user tells one user whose items differ.
-func (r *round) user(user jid.JID) {
+// one tells one user whose items differ.
+func (r *round) one(user jid.JID) {
 	m := r.m
 	if len(m.host.Sessions(user)) == 0 {
 		if a := m.loaded(user); a != nil {
@@ -90,8 +101,9 @@ func (r *round) user(user jid.JID) {
 		}
 		return
 	}
-	r.buf = r.diffs(r.buf[:0], user)
-	diffs := r.buf
+	r.diffs = r.diffs[:0]
+	r.change.Items(user, r.differ)
+	diffs := r.diffs
 	a, err := m.acquire(user)
 	if err != nil {
 		m.log.Error("change of groups not told", "user", user.String(), "err", err)
@@ -115,29 +127,30 @@ func (r *round) user(user jid.JID) {
 		a.mu.Unlock()
 		return
 	}
-	if list := r.news(a, diffs, a.items, a.version()); len(list) > 0 {
-		r.pushes += len(list)
-		r.gathered += len(list)
+	r.list = r.news(r.list[:0], a, diffs, a.items, a.version())
+	r.pushes += len(r.list)
+	r.gathered += len(r.list)
+	switch {
+	case len(r.list) == 0:
+		a.mu.Unlock()
+		m.drain(r.ctx, a)
+	case a.turn():
+		a.mu.Unlock()
+		r.user = a.owner
+		m.now(r.ctx, a, r.report)
+	default: // somebody else will tell it
+		list := slices.Clone(r.list)
 		m.tell(a, func(ctx context.Context) { m.report(ctx, a.owner, list) })
+		a.mu.Unlock()
+		m.drain(r.ctx, a)
 	}
-	a.mu.Unlock()
-	m.drain(r.ctx, a)
 }
 
-// diffs appends what the change touches of a user's contacts.
-func (r *round) diffs(diffs []diff, user jid.JID) []diff {
-	r.change.Items(user, func(contact jid.JID, before, after *xmpp.SharedItem) {
-		diffs = append(diffs, diff{contact, before, after})
-	})
-	return diffs
-}
-
-// news is what differences mean for a user's clients, who had these items when
+// news appends what differences mean for a user's clients, who had these items when
 // the change took its turn; version is the one that they have after it.
-func (r *round) news(a *account, diffs []diff, items []*item, version string) []news {
-	list := make([]news, 0, len(diffs))
+func (r *round) news(list []news, a *account, diffs []diff, items []*item, version string) []news {
 	for i := len(diffs) - 1; i >= 0; i-- { // from the end: the last push has the version
-		n, ok := r.one(a, diffs[i], find(items, diffs[i].contact), version)
+		n, ok := r.what(a, diffs[i], find(items, diffs[i].contact), version)
 		if !ok {
 			continue
 		}
@@ -149,8 +162,8 @@ func (r *round) news(a *account, diffs []diff, items []*item, version string) []
 	return list
 }
 
-// one is what one difference means.
-func (r *round) one(a *account, d diff, it *item, ver string) (n news, ok bool) {
+// what is what one difference means.
+func (r *round) what(a *account, d diff, it *item, ver string) (n news, ok bool) {
 	n = news{contact: d.contact, lost: d.before != nil && d.after == nil, gained: d.before == nil && d.after != nil}
 	if it != nil && it.state.hasTo() {
 		n.lost, n.gained = false, false // seen all the time
@@ -162,13 +175,13 @@ func (r *round) one(a *account, d diff, it *item, ver string) (n news, ok bool) 
 		n.push = r.shared(d)
 		return n, true
 	case it.plain():
-		n.push = pushed(pushXML(ver, d.contact, a.shown(nil, d.after)))
+		n.push, n.own = pushed(pushXML(ver, d.contact, a.shown(nil, d.after))), true
 		return n, true
 	}
 	// Whether the contact saw the user before is not known here; so what comes or
 	// goes is told in any case.
 	if was, is := a.shown(it, d.before), a.shown(it, d.after); was != is || d.before == nil || d.after == nil {
-		n.push = pushed(pushXML(ver, d.contact, is))
+		n.push, n.own = pushed(pushXML(ver, d.contact, is)), true
 	}
 	return n, n.push != nil || n.lost || n.gained
 }
@@ -225,7 +238,7 @@ func (m *Module) report(ctx context.Context, user jid.JID, list []news) {
 			m.vanish(ctx, n.contact, user)
 		}
 		if n.push != nil {
-			m.spread(ctx, user, n.push)
+			m.spread(ctx, user, n.push, n.own)
 		}
 		if n.gained && here {
 			m.appear(ctx, n.contact, user)
