@@ -26,7 +26,7 @@ import (
 // have no part but to encrypt the few words that they send. A login is the
 // roster and the presence of all, from resource binding on.
 func BenchmarkGroupInMemory(b *testing.B) {
-	const size, changes, logins, edits = 2000, 100, 10, 30
+	const size, changes, logins, edits = 2000, 100, 40, 60
 	for range b.N {
 		h := openHall(b)
 		h.everybody(map[string]int{"user": size, "late": logins})

@@ -28,40 +28,39 @@ const (
 	gone     // the connection is closed
 )
 
-// conn is one client. It implements router.Stream and xmpp.Stream.
+// conn is one client. It implements router.Stream and xmpp.Stream. What every
+// stanza needs stands together.
 type conn struct {
 	srv  *Server
-	run  *run // nil while detached
 	link Link
 	sess atomic.Pointer[router.Session]
-	pace pace // belongs to the reader
+	run  *run // nil while detached
 
-	heard atomic.Int64 // when input came last, Unix nanoseconds
-	begun atomic.Int64 // since when an element is incomplete; 0: none is
-
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards what follows, but for the last
 	state   state
-	writing bool // somebody writes, or will
-	broken  bool // writing has failed
+	writing bool   // somebody writes, or will
+	broken  bool   // writing has failed
+	out     *queue // waits to be written
+	flight  *queue // taken by the writer
+	queued  int    // bytes of both
+	flying  int    // bytes of flight
+	batch   *batch // will flush
+	sm      *management
+	heir    *conn  // goes on with the session
+	handled uint32 // stanzas handled since bind, modulo 2^32
+	first   uint32 // handled when XEP-0198 was enabled
+	current *stanza.Stanza
+	holds   []*hold       // oldest first
+	calm    chan struct{} // closed when holds is empty; nil: nobody waits for that
+	idle    chan struct{}
+	pinged  int64 // when the sweep last asked for a sign of life
 	account jid.JID
 	why     *stanza.StreamError // at closing: what the client is told, nil for an ordinary close
 	lang    string              // xml:lang of the client's stream
 
-	out    *queue // waits to be written
-	flight *queue // taken by the writer
-	queued int    // bytes of both
-	flying int    // bytes of flight
-	batch  *batch // will flush
-	idle   chan struct{}
-	pinged int64 // when the sweep last asked for a sign of life
-
-	handled uint32 // stanzas handled since bind, modulo 2^32
-	first   uint32 // handled when XEP-0198 was enabled
-	current *stanza.Stanza
-	holds   []*hold // oldest first
-	sm      *management
-	calm    chan struct{} // closed when holds is empty; nil: nobody waits for that
-	heir    *conn         // goes on with the session
+	pace  pace         // belongs to the reader
+	heard atomic.Int64 // when input came last, Unix nanoseconds
+	begun atomic.Int64 // since when an element is incomplete; 0: none is
 }
 
 // latest locks the connection that stands for the session now.
