@@ -187,6 +187,20 @@ func TestSlowElement(t *testing.T) {
 	p.expectEnd("connection-timeout")
 }
 
+// TestOutsideElements: what a link reads in pieces and then keeps to itself,
+// such as a ping, is no element that takes too long.
+func TestOutsideElements(t *testing.T) {
+	c := &conn{srv: New(Config{Domain: home})}
+	for i, inside := range []bool{false, true, true, false, true} {
+		if err := c.BeforeRead(inside); err != nil {
+			t.Fatal(err)
+		}
+		if began := c.begun.Load() != 0; began != inside {
+			t.Errorf("wait %d: an element has begun: %v, want %v", i, began, inside)
+		}
+	}
+}
+
 func TestSilentClientsAreAsked(t *testing.T) {
 	h := open(t, nil, loopback, limits(func(l *Limits) { l.Idle, l.Answer = 100*time.Millisecond, 2*time.Second }))
 	// Without acknowledgements: a space, and nothing else happens.

@@ -59,6 +59,7 @@ func TestClose(t *testing.T) {
 				h.t = t
 				_, s := h.login("alice", "", secure)
 				early := h.socket(secure)
+				eventually(t, "the second is not served", func() bool { return h.clients.Connections() == 2 })
 				h.stopSockets()
 				h.hear(s, "<stream:error xmlns:stream='"+nsStream+"'><system-shutdown ")
 				h.hear(s, closing)
@@ -192,4 +193,58 @@ func TestSilentResumable(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.resume(again, id, 0)
+}
+
+// TestSlow: an element that does not end ends the stream; a ping that came in
+// halves is none.
+func TestSlow(t *testing.T) {
+	h := open(t, func(c *c2s.Config, _ *Config) {
+		c.Limits.Element, c.Limits.Idle = 200*time.Millisecond, time.Second
+	})
+	_, s := h.login("alice", "", true)
+	ping := xmpptest.Frame(opPing, "halves")
+	for _, half := range [][]byte{ping[:4], ping[4:]} {
+		if err := s.Write(half); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []byte{opPong, opPing} {
+		if op, payload, err := s.Next(h.ctx()); op != want || err != nil {
+			t.Fatalf("%d %q %v, want a frame of kind %d", op, payload, err, want)
+		}
+	}
+	if err := s.Write(xmpptest.Frame(opText|0x80, "<message xmlns='jabber:client'>")); err != nil {
+		t.Fatal(err)
+	}
+	h.hear(s, "<stream:error ", "<connection-timeout ")
+	h.hear(s, closing)
+	h.parted(s, normal)
+}
+
+// TestFlood: a client that pings and does not read is put out, as one is that
+// sends too much of anything.
+func TestFlood(t *testing.T) {
+	h := open(t, func(c *c2s.Config, _ *Config) { c.Limits.Burst, c.Limits.ByteRate = 100*time.Millisecond, 64<<10 })
+	_, s := h.login("alice", "", false)
+	gone := make(chan struct{})
+	go func() { // owner: this test, which waits for gone
+		defer close(gone)
+		ping := xmpptest.Frame(opPing, strings.Repeat("x", 125))
+		for s.Write(ping) == nil {
+		}
+	}()
+	for {
+		op, text, err := s.Next(h.ctx())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if op == opText {
+			if !strings.Contains(text, "<policy-violation ") {
+				t.Fatalf("heard %s", text)
+			}
+			break
+		}
+	}
+	s.Conn().Close()
+	<-gone
 }

@@ -21,6 +21,7 @@ const (
 // Codes of a close frame (RFC 6455 §7.4.1).
 const (
 	normal      = 1000
+	goingAway   = 1001
 	badProtocol = 1002
 	badData     = 1003
 	tooBig      = 1009

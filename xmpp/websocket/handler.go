@@ -80,18 +80,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = conn.Close() // ignored: the client went away
 		return
 	}
-	l := newLink(h.c.Clients.NewCarrier(conn, clientOf(r), local(r)), early)
-	limit := time.NewTimer(handOver)
-	defer limit.Stop()
-	select {
-	case h.links <- l:
-	case <-limit.C: // Run has ended
-		_ = l.Close() // ignored: nothing was said yet
-	}
+	h.handOver(newLink(h.c.Clients.NewCarrier(conn, clientOf(r), local(r)), early))
 }
 
-// handOver bounds how long a connection waits for Run.
-const handOver = 5 * time.Second
+// handOver gives a connection to Run, or closes it where Run has ended meanwhile.
+func (h *Handler) handOver(l *link) {
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for h.serving.Load() {
+		select {
+		case h.links <- l:
+			return
+		case <-look.C:
+		}
+	}
+	_, _ = l.Write(closeFrame(nil, goingAway)) // ignored: nothing was said yet
+	_ = l.Close()                              // ignored: likewise
+}
+
+// greetWait bounds how long the answer to a handshake takes.
+const greetWait = 5 * time.Second
 
 // check says why a handshake is refused, nil when it is not.
 func (h *Handler) check(r *http.Request) *refusal {
@@ -195,7 +203,7 @@ func clientOf(r *http.Request) string {
 
 // greet answers the handshake, and returns what the client has sent behind it.
 func greet(c net.Conn, b *bufio.ReadWriter, key string) (early []byte, err error) {
-	if err := c.SetDeadline(time.Now().Add(handOver)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(greetWait)); err != nil {
 		return nil, err
 	}
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455 §1.3

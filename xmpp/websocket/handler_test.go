@@ -138,6 +138,12 @@ func TestNotRunning(t *testing.T) {
 	if _, err := xmpptest.DialSocket(h.ctx(), h.plain, Path, nil, nil); !errors.As(err, &no) || !strings.HasPrefix(no.Status, "503 ") {
 		t.Errorf("%v", err)
 	}
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	go h.handler.handOver(newLink(h.clients.NewCarrier(ours, "127.0.0.1", true), nil)) // owner: this test, which reads to its end
+	if b, err := io.ReadAll(theirs); err != nil {
+		t.Errorf("a connection that came too late: %x %v", b, err)
+	}
 }
 
 // TestPipelined: what a client sends right behind its request is not lost.
