@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -107,8 +109,19 @@ func runSMSList(ctx context.Context, a *app, args []string) error {
 // pageFlags are the flags that choose some of many jobs: texts, or jobs as such.
 func pageFlags(fs *flag.FlagSet, req *control.QueueList, things, state string) {
 	fs.StringVar(&req.State, "state", "", "only this state, e.g. "+state)
-	fs.IntVar(&req.Limit, "limit", 50, "how many")
+	limitFlag(fs, &req.Limit)
 	fs.Uint64Var(&req.Before, "before", 0, "only "+things+" older than this id, for paging")
+}
+
+// limitFlag is how many rows a list shows.
+func limitFlag(fs *flag.FlagSet, n *int) {
+	*n = 50
+	fs.Func("limit", "how many (default 50)", func(s string) (err error) {
+		if *n, err = strconv.Atoi(s); err != nil || *n < 1 {
+			return errors.New("write a number from 1")
+		}
+		return nil
+	})
 }
 
 func runSMSInbox(ctx context.Context, a *app, args []string) error {
@@ -116,7 +129,7 @@ func runSMSInbox(ctx context.Context, a *app, args []string) error {
 	var req control.Inbox
 	fs := newFlags("sms inbox")
 	fs.StringVar(&req.From, "from", "", "only of this number (as the list shows it) or name")
-	fs.IntVar(&req.Limit, "limit", 50, "how many")
+	limitFlag(fs, &req.Limit)
 	fs.Uint64Var(&req.Before, "before", 0, "only texts older than this id, for paging")
 	if _, err := t.parse(fs, args, 0, 0); err != nil {
 		return err

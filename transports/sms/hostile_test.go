@@ -86,7 +86,7 @@ func TestStopTakesBackAtOnce(t *testing.T) {
 		for _, e := range h.events {
 			if r, ok := e.(transports.Receipt); ok && r.State == transports.Cancelled {
 				told++
-				if r.Err == nil || !strings.Contains(r.Err.Text, "STOP has come") {
+				if r.Err == nil || !strings.Contains(r.Err.Text, "wants no texts any more") {
 					t.Errorf("told %+v", r)
 				}
 			}
@@ -375,6 +375,23 @@ func TestOnlyModems(t *testing.T) {
 				t.Errorf("%d modems: %v", len(peers), err)
 			}
 			h.stop()
+		}
+	})
+}
+
+// Who takes back a text of which a part is out is not told that nothing was sent.
+func TestCancelledInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, newPeer("gsm0", answer{}, answer{class: modem.ClassNetwork, cms: 41}))
+		defer h.stop()
+		id := h.send(strings.Repeat("x", 400))
+		h.want(id, transports.RetryWait)
+		if err := h.outbox.Cancel(id); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if r := h.lastReceipt(); r.State != transports.Cancelled || !strings.Contains(r.Err.Text, "1 of its 3 parts") {
+			t.Errorf("told %+v", r)
 		}
 	})
 }

@@ -248,7 +248,7 @@ func TestStopCancelsWhatWaits(t *testing.T) {
 			t.Errorf("sent %q, told %q", s, h.receipts())
 		}
 		job, err := h.outbox.Get(id)
-		if err != nil || !strings.Contains(job.Error, "STOP has come") {
+		if err != nil || !strings.Contains(job.Error, "wants no texts any more") {
 			t.Errorf("%+v %v", job, err)
 		}
 	})

@@ -364,6 +364,9 @@ func (s *Session) receipt(id uint64, j *journal, st transports.State) {
 			Text: "The text to " + j.To + " could not be sent in time: no modem was ready, or its turn did not come. It was given up; send it again if it still matters."}
 	case transports.Cancelled:
 		r.Err = &transports.Error{Kind: transports.Refused, Text: "The text to " + j.To + " was cancelled before it was sent."}
+		if n := j.sent(); n > 0 {
+			r.Err.Text = fmt.Sprintf("The text to %s was cancelled when %d of its %d parts had been sent.", j.To, n, len(j.Parts))
+		}
 		if j.Why != "" {
 			r.Err.Text = j.Why
 		}

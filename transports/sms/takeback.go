@@ -13,7 +13,7 @@ func (s *Session) unwanted(j *journal) string {
 		return ""
 	}
 	if _, out := s.out.has(j.To); out {
-		return "STOP has come from " + j.To + " meanwhile, so the text was not sent."
+		return j.To + " wants no texts any more (STOP), so this one was not sent."
 	}
 	if s.n.cfg.Unwanted != nil && s.n.cfg.Unwanted(j.To) {
 		return "The person with the number " + j.To + " is to get no texts any more, so this one was not sent. The administrator can change that in the directory."
