@@ -24,7 +24,7 @@ run: build ## build and run the demo: a server on loopback, three people, an emu
 build: ## make bin/doorway, one static binary
 	@$(BUILD) -o $(OUT) ./cmd/doorway
 
-test: ## install the peers the tests need (Debian packages) and run every test
+test: ## install the peers the tests need (Debian packages, npm) and run every test
 	@$(GO) run ./cmd/house peers
 	@CI=$(or $(CI),true) $(GO) run ./cmd/house test
 

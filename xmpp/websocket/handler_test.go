@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -146,27 +145,37 @@ func TestNotRunning(t *testing.T) {
 	}
 }
 
-// TestPipelined: what a client sends right behind its request is not lost.
+// TestPipelined: what a client sends right behind its request is not lost, with
+// TLS and without, on a connection that has been used before.
 func TestPipelined(t *testing.T) {
 	h := open(t, nil)
-	conn, err := net.Dial("tcp", h.plain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_, err = io.WriteString(conn, "GET "+Path+" HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: xmpp\r\n\r\n"+string(xmpptest.Frame(opText, opening)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := bufio.NewReader(conn)
-	answer, err := http.ReadResponse(r, nil)
-	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatal(answer, err)
-	}
-	head := make([]byte, 64)
-	if _, err := io.ReadFull(r, head); err != nil || !strings.Contains(string(head), "<open xmlns='") {
-		t.Errorf("%q %v", head, err)
+	request := "GET " + Path + " HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: xmpp\r\n\r\n"
+	frame := string(xmpptest.Frame(opText, opening))
+	for _, pieces := range [][]string{{request + frame}, {request, frame}, {request + frame[:5], frame[5:]}} {
+		for addr, cfg := range map[string]*tls.Config{h.plain: nil, h.wss: h.tls()} {
+			r, err := xmpptest.DialRaw(h.ctx(), addr, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Write("GET /.well-known/host-meta HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Until(h.ctx(), "</XRD>\n"); err != nil {
+				t.Fatal(err)
+			}
+			for _, piece := range pieces {
+				if err := r.Write(piece); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, want := range []string{"HTTP/1.1 101 ", "\r\n\r\n", "<open xmlns='" + nsFraming + "'", "</stream:features>"} {
+				if _, err := r.Until(h.ctx(), want); err != nil {
+					t.Error(err)
+				}
+			}
+			_ = r.Close() // ignored: it is done
+		}
 	}
 }
 
