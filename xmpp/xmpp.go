@@ -142,7 +142,8 @@ type Session interface {
 	SetValue(key *Key, v any)
 	// Close ends the stream with a stream error (nil: an ordinary close).
 	Close(err *stanza.StreamError)
-	// Secure reports TLS; Addr is the peer's address for logs and limits.
+	// Secure reports TLS, or a WebSocket that does not leave this machine; Addr is
+	// the peer's address for logs and limits.
 	Secure() bool
 	Addr() string
 }

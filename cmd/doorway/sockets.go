@@ -12,7 +12,7 @@ import (
 // openSockets makes the door for chat clients in browsers. It runs before the
 // listeners, so that it ends its streams when no request comes any more.
 func (s *server) openSockets() {
-	c := websocket.Config{Clients: s.clients, Domain: s.cfg.Domain, Plaintext: !s.cfg.XMPP.RequireTLS}
+	c := websocket.Config{Clients: s.clients, Domain: s.cfg.Domain}
 	if s.cfg.HTTP.URL != "" {
 		c.URL, _ = url.Parse(s.cfg.HTTP.URL) // ignored: the configuration has been checked
 	}

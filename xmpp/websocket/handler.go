@@ -29,8 +29,6 @@ type Config struct {
 	Domain  string // canonical
 	// URL is the address of the box's HTTP as others see it; nil: what they ask for.
 	URL *url.URL
-	// Plaintext takes connections without TLS from other machines too; for tests.
-	Plaintext bool
 }
 
 // Handler answers at Path. Make it with New; it serves while Run runs. Safe
@@ -165,7 +163,7 @@ func hostname(hostport string) string {
 // own client has no TLS is believed.
 func (h *Handler) safe(r *http.Request) bool {
 	switch {
-	case r.TLS != nil, h.c.Plaintext:
+	case r.TLS != nil:
 		return true
 	case !local(r):
 		return false
