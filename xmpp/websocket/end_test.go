@@ -224,7 +224,7 @@ func TestSlow(t *testing.T) {
 // TestFlood: a client that pings and does not read is put out, as one is that
 // sends too much of anything.
 func TestFlood(t *testing.T) {
-	h := open(t, func(c *c2s.Config, _ *Config) { c.Limits.Burst, c.Limits.ByteRate = 100*time.Millisecond, 64<<10 })
+	h := open(t, func(c *c2s.Config, _ *Config) { c.Limits.Burst, c.Limits.ByteRate = 10*time.Millisecond, 64<<10 })
 	_, s := h.login("alice", "", false)
 	gone := make(chan struct{})
 	go func() { // owner: this test, which waits for gone
