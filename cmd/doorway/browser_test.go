@@ -43,7 +43,8 @@ func npmPackage(t *testing.T, name string) string {
 	return ""
 }
 
-func newBrowser(t *testing.T) *browser {
+// newBrowser starts one in which the HTTPS of the domain is at an address.
+func newBrowser(t *testing.T, https string) *browser {
 	t.Helper()
 	needPeer(t, "chromium", "chromium")
 	needPeer(t, "node", "nodejs")
@@ -58,7 +59,7 @@ func newBrowser(t *testing.T) *browser {
 	})
 	b := &browser{t: t, answers: make(chan string), log: &logBuffer{}, pages: httptest.NewServer(mux)}
 	t.Cleanup(b.pages.Close)
-	cmd := exec.Command("node", filepath.Join("testdata", "converse", "driver.js"), npmPackage(t, "playwright-core"), chromium)
+	cmd := exec.Command("node", filepath.Join("testdata", "converse", "driver.js"), npmPackage(t, "playwright-core"), chromium, "office.localhost", https)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
 	cmd.Stderr = b.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -139,13 +140,14 @@ type converse struct {
 	page string
 }
 
-// converse opens the page and logs in.
+// converse opens the page, which comes from the domain, and logs in. Without the
+// address of a socket it is found as XEP-0156 says.
 func (b *browser) converse(page, socket, jid, password string) *converse {
 	b.t.Helper()
 	c := &converse{b, page}
-	b.step(map[string]any{"page": page, "open": b.pages.URL + "/"})
+	b.step(map[string]any{"page": page, "open": "http://office.localhost:" + portOf(b.pages.Listener.Addr().String()) + "/"})
 	settings, err := json.Marshal(map[string]any{
-		"view_mode": "fullscreen", "websocket_url": socket, "discover_connection_methods": false, "authentication": "login",
+		"view_mode": "fullscreen", "websocket_url": socket, "discover_connection_methods": socket == "", "authentication": "login",
 		"auto_login": true, "jid": jid, "password": password, "assets_path": "/dist/", "loglevel": "debug", "i18n": "en",
 		"show_self_in_roster": false, "blacklisted_plugins": []string{"converse-omemo"}, "play_sounds": false, "show_desktop_notifications": false,
 	})

@@ -3,7 +3,8 @@
 // answered by a line {value} or {error}. What pages say on their consoles goes to
 // standard error. The end of standard input ends the browser.
 //
-// usage: node driver.js FOLDER-OF-PLAYWRIGHT-CORE PATH-OF-CHROMIUM
+// usage: node driver.js FOLDER-OF-PLAYWRIGHT-CORE PATH-OF-CHROMIUM DOMAIN ADDRESS
+// The domain is found on this machine, and its HTTPS at that address.
 const readline = require("node:readline");
 const { chromium } = require(process.argv[2]);
 
@@ -35,7 +36,8 @@ async function step(s) {
 async function main() {
   // No sandbox: tests run as root. Nothing but our own page is ever opened, and
   // no name beyond this machine is looked up.
-  const names = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
+  const [domain, address] = process.argv.slice(4);
+  const names = `MAP ${domain}:443 ${address}, MAP ${domain} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`;
   const args = ["--no-sandbox", "--disable-dev-shm-usage", `--host-resolver-rules=${names}`];
   browser = await chromium.launch({ executablePath: process.argv[3], headless: true, args });
   console.log(JSON.stringify({ value: browser.version() }));
