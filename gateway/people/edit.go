@@ -330,7 +330,7 @@ func (e *Edit) result() (*State, []fault) {
 	var faults []fault
 	if e.people != nil {
 		next.people = e.people
-		next.index, faults = newIndex(e.people)
+		next.index, faults = newIndex(e.people, next.index)
 	}
 	if e.groups != nil {
 		next.groups, next.sorted = e.groups, sortGroups(e.groups)

@@ -109,10 +109,27 @@ func (f fault) error() error {
 	return &Error{Text: f.text, Err: err}
 }
 
+// sortPeople is people by id; before, which may be nil, are those of an earlier
+// state, whose order is taken over when nobody is new.
+func sortPeople(people map[string]*Person, before *index) []*Person {
+	if before != nil {
+		list := make([]*Person, 0, len(people))
+		for _, p := range before.byID {
+			if p = people[p.ID]; p != nil {
+				list = append(list, p)
+			}
+		}
+		if len(list) == len(people) {
+			return list
+		}
+	}
+	return slices.SortedFunc(maps.Values(people), func(a, b *Person) int { return cmp.Compare(a.ID, b.ID) })
+}
+
 // newIndex indexes people and finds what two of them have both.
-func newIndex(people map[string]*Person) (*index, []fault) {
+func newIndex(people map[string]*Person, before *index) (*index, []fault) {
 	x := &index{account: make(map[string]*Person, len(people)), phone: make(map[string]*Person, len(people)), address: make(map[jid.JID]*Person)}
-	x.byID = slices.SortedFunc(maps.Values(people), func(a, b *Person) int { return cmp.Compare(a.ID, b.ID) })
+	x.byID = sortPeople(people, before)
 	var faults []fault
 	for _, p := range x.byID {
 		if p.Account != "" {
@@ -127,7 +144,11 @@ func newIndex(people map[string]*Person) (*index, []fault) {
 			}
 			x.phone[num] = p
 		}
-		for _, j := range append([]jid.JID{p.JID}, p.Legacy...) {
+		for i := -1; i < len(p.Legacy); i++ {
+			j := p.JID
+			if i >= 0 {
+				j = p.Legacy[i]
+			}
 			if j.IsZero() {
 				continue
 			}
@@ -270,7 +291,7 @@ func (p *People) load() (s *State, added map[string]any, err error) {
 		return nil, nil, fmt.Errorf("open groups: %w", cmp.Or(err, bad))
 	}
 	s.sorted = sortGroups(s.groups)
-	s.index, _ = newIndex(s.people) // ignored: faults are refused before they are written
+	s.index, _ = newIndex(s.people, nil) // ignored: faults are refused before they are written
 	added = make(map[string]any)
 	for _, a := range p.List() {
 		if s.index.account[a.Local] == nil {
@@ -280,7 +301,7 @@ func (p *People) load() (s *State, added map[string]any, err error) {
 		}
 	}
 	if len(added) > 0 {
-		s.index, _ = newIndex(s.people) // ignored: as above
+		s.index, _ = newIndex(s.people, nil) // ignored: as above
 	}
 	return s, added, nil
 }

@@ -232,7 +232,11 @@ func (r *round) raises() {
 // report pushes to the user's clients what has changed. A contact that is lost
 // becomes unavailable first, one that is gained shows its presence after the push.
 func (m *Module) report(ctx context.Context, user jid.JID, list []news) {
-	here := m.available(user) > 0
+	comings := false
+	for _, n := range list {
+		comings = comings || n.lost || n.gained
+	}
+	here := comings && m.available(user) > 0
 	for _, n := range list {
 		if n.lost && here && !m.stillSees(user, n.contact) {
 			m.vanish(ctx, n.contact, user)
