@@ -254,6 +254,13 @@ func (h *house) listen() net.Listener {
 	return l
 }
 
+// conns are the connections that there are.
+func (h *house) conns() map[*conn]struct{} {
+	h.srv.mu.Lock()
+	defer h.srv.mu.Unlock()
+	return maps.Clone(h.srv.conns)
+}
+
 func (h *house) close() {
 	h.stop()
 	select {

@@ -147,7 +147,7 @@ func TestShutdown(t *testing.T) {
 func TestOrderlyCloseByTheServer(t *testing.T) {
 	h := open(t, nil, loopback)
 	p := h.login("alice", "desk")
-	for c := range h.srv.conns {
+	for c := range h.conns() {
 		c.Close(nil)
 	}
 	p.expect("</stream:stream>")

@@ -135,7 +135,7 @@ func TestCountsWrapAround(t *testing.T) {
 	alice, bob := h.login("alice", "desk"), h.login("bob", "desk")
 	alice.enable()
 	alice.counts(0)
-	for c := range h.srv.conns {
+	for c := range h.conns() {
 		c.mu.Lock()
 		if c.sm != nil {
 			c.sm.out = 1<<32 - 2
@@ -221,7 +221,7 @@ func TestHoldRefusesItself(t *testing.T) {
 		return xmpp.Pass, nil
 	}}}, loopback)
 	alice, bob := h.login("alice", "desk"), h.login("bob", "desk")
-	for c := range h.srv.conns {
+	for c := range h.conns() {
 		if c.session().JID().String() == alice.full {
 			hold = c.Hold
 		}
