@@ -16,7 +16,8 @@ import (
 
 // TestKillPhonesInRoom kills doorway at random points while people talk in the
 // room of a group with two phones: each message that was acknowledged is one
-// text to each phone, and what the phones text is in the room.
+// text to each phone, and what the phones text is in the room and one text to
+// the other phone.
 func TestKillPhonesInRoom(t *testing.T) {
 	phones := []string{"+4915550201", "+4915550202"}
 	m := newTwoModems(t, "room_per_day = 0\n", phones...)
@@ -85,7 +86,13 @@ func TestKillPhonesInRoom(t *testing.T) {
 	defer cancel()
 	for round := range rounds {
 		want := fmt.Sprintf("texted %d", round)
-		until(t, time.Minute, func() (bool, string) { return strings.Contains(roomArchive(ctx, t, c, l.room), ">"+want+"<"), want + " is not in the room" })
+		until(t, time.Minute, func() (bool, string) {
+			return strings.Contains(roomArchive(ctx, t, c, l.room), ">"+want+"<"), want + " is not in the room"
+		})
+		other := phones[(round+1)%2]
+		if n := m.textsOfRoom(t, []string{want}, []string{other})[other+" "+want]; n != 1 {
+			t.Errorf("%q went %d times to the other phone", want, n)
+		}
 	}
 }
 

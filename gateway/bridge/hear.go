@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -37,7 +36,7 @@ func (h *hall) handle(ctx context.Context, st *stanza.Stanza) {
 	h.mu.Unlock()
 	switch {
 	case st.Type == stanza.TypeError:
-		if e, ok := stanza.ErrorOf(st); ok && (e.Condition == stanza.NotAcceptable || e.Condition == stanza.ItemNotFound) { // not inside
+		if e, ok := stanza.ErrorOf(st); ok && (e.Condition == stanza.NotAcceptable || e.Condition == stanza.ItemNotFound && st.From.IsBare()) { // not inside
 			h.mu.Lock()
 			s.refused(h.b.c.Now(), 0)
 			h.mu.Unlock()
@@ -64,17 +63,29 @@ func (h *hall) decline(ctx context.Context, st *stanza.Stanza) {
 	h.b.c.Host.Send(ctx, stanza.New(stanza.Message, "", "", st.To.Bare(), st.From.Bare(), w.String()), nil)
 }
 
-// said takes what a room tells the gateway: what was said before it came, as far
-// as that is not known, and what is said now. Rooms, and what is in rec, past,
-// ready and echo of each, are this goroutine's from here on, but for a look at
+// said takes what a room tells the gateway: what was said before it came, and
+// what is said now. Rooms, and what is in rec, past, whole, ready and echo of each, are this goroutine's from here on, but for a look at
 // rec under mu.
 func (h *hall) said(ctx context.Context, r *hallRoom, st *stanza.Stanza) {
-	switch {
-	case r.ready:
+	if r.ready {
 		h.hear(ctx, r, st)
-	case st.HasChild("", "subject") && !st.HasChild("", "body"): // the end of the history (XEP-0045 §7.2.15)
+		return
+	}
+	if st.HasChild("", "subject") && !st.HasChild("", "body") { // the end of the history (XEP-0045 §7.2.15)
+		r.whole = true
+	}
+	r.past = append(r.past, st)
+}
+
+// remember deals with what was said before the gateway came, as far as that is not known. It waits until all that the
+// room has said so far is handled: then it is known who the contacts are there.
+func (h *hall) remember(ctx context.Context) {
+	for _, r := range h.rooms {
+		if !r.whole || r.ready {
+			continue
+		}
 		past := r.past
-		r.past, r.ready = nil, true
+		r.past = nil
 		for i, old := range past {
 			if r.rec.Last != "" && saidID(r, old) == r.rec.Last {
 				past = past[i+1:]
@@ -84,19 +95,29 @@ func (h *hall) said(ctx context.Context, r *hallRoom, st *stanza.Stanza) {
 		for _, old := range past {
 			h.hear(ctx, r, old)
 		}
-	default:
-		r.past = append(r.past, st)
+		r.ready = true
 	}
 }
 
-// saidID is the room's id of a message, or the sender's (XEP-0359).
+// saidID is the room's id of a message (XEP-0359), "" where it keeps none of it.
 func saidID(r *hallRoom, st *stanza.Stanza) string {
 	for _, e := range st.Elements() {
 		if e.Name.Space == nsStanzaID && e.Name.Local == "stanza-id" && e.Attr("by") == r.jid.String() {
 			return strings.Clone(e.Attr("id"))
 		}
 	}
-	return st.From.Resource() + "\x00" + st.ID
+	return ""
+}
+
+// saidAt is when the room says that a message of its history was said (XEP-0203); what others say of that is not looked at.
+func saidAt(r *hallRoom, st *stanza.Stanza) (at time.Time, past bool) {
+	for _, e := range st.Elements() {
+		if e.Name.Space == nsDelay && e.Name.Local == "delay" && e.Attr("from") == r.jid.String() {
+			at, err := time.Parse(time.RFC3339, e.Attr("stamp"))
+			return at, err == nil
+		}
+	}
+	return at, false
 }
 
 // hear sends what somebody said to the contacts in the room.
@@ -106,14 +127,19 @@ func (h *hall) hear(ctx context.Context, r *hallRoom, st *stanza.Stanza) {
 	if nick == "" || body == "" {
 		return
 	}
-	if st.HasChild(nsDelay, "delay") && h.old(st) {
+	at, past := saidAt(r, st)
+	if past && h.b.c.Now().Sub(at) > roomLate {
 		return
 	}
-	speaker, targets := h.audience(r, nick)
+	session := h.b.current(ctx)
+	if session == nil {
+		return // the history has it at the next start
+	}
+	speaker, targets := h.audience(r, st)
 	switch {
-	case speaker != nil && speaker.contact == "" && h.hint(st.ID) != hintGuest: // the gateway itself
+	case speaker != nil && speaker.contact == "" && !st.HasChild(nsRoom, hintGuest): // the gateway itself
 		return
-	case speaker != nil && speaker.contact != "" && h.hint(st.ID) == hintQuiet:
+	case speaker != nil && speaker.contact != "" && st.HasChild(nsRoom, hintQuiet):
 	case len(targets) == 0:
 	case isEncrypted(st):
 		if speaker == nil {
@@ -121,80 +147,122 @@ func (h *hall) hear(ctx context.Context, r *hallRoom, st *stanza.Stanza) {
 		}
 	case speaker != nil && h.echoes(r, nick, body):
 	default:
-		if speaker != nil && speaker.contact == "" {
-			nick = "" // the member's name is in the body
-		}
-		h.text(ctx, r, st, nick, body, targets, speaker == nil)
+		h.text(context.WithoutCancel(ctx), session, &saying{r: r, st: st, nick: nick, body: body, speaker: speaker, past: !r.ready}, targets)
 	}
 	h.mu.Lock()
-	r.rec.At, r.rec.Last = h.b.c.Now(), saidID(r, st)
+	r.rec.At = h.b.c.Now()
+	if id := saidID(r, st); id != "" {
+		r.rec.Last = id
+	}
 	h.mu.Unlock()
 	h.keep(r)
 }
 
-// hint is what say knew of a message; it is forgotten.
-func (h *hall) hint(ref string) byte {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	x := h.hints[ref]
-	delete(h.hints, ref)
-	return x
+// occupantID is what the room calls somebody (XEP-0421).
+func occupantID(st *stanza.Stanza) string {
+	el, _ := st.Child(muc.SpaceOccupant, "occupant-id") // ignored: ""
+	return strings.Clone(el.Attr("id"))
 }
 
-// old says whether a delayed message (XEP-0203) is too old to be sent.
-func (h *hall) old(st *stanza.Stanza) bool {
-	d, _ := st.Child(nsDelay, "delay")
-	at, err := time.Parse(time.RFC3339, d.Attr("stamp"))
-	return err == nil && h.b.c.Now().Sub(at) > roomLate
-}
-
-// audience is the seat of who has a nick, if any, and the contacts that are to hear them, in order.
-func (h *hall) audience(r *hallRoom, nick string) (speaker *seat, targets []*seat) {
+// audience is the seat of who speaks, if any, and the contacts that are to hear them, in order. The group is asked for
+// each: seats may be behind it.
+func (h *hall) audience(r *hallRoom, st *stanza.Stanza) (speaker *seat, targets []*seat) {
+	nick, id := st.From.Resource(), occupantID(st)
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	real := r.nicks[nick]
 	for _, s := range r.seats {
 		switch {
-		case s.nick == nick:
+		case s.id != "" && id != "" && s.id == id, (s.id == "" || id == "") && s.nick == nick && (real == (jid.JID{}) || real == s.real):
 			speaker = s
 		case s.contact != "" && !h.out[outKey{s.contact, r.jid}]:
 			targets = append(targets, s)
 		}
 	}
-	sort.Slice(targets, func(i, j int) bool { return targets[i].contact < targets[j].contact })
-	return speaker, targets
+	h.mu.Unlock()
+	if speaker == nil && real.Domain() == h.b.self.Domain() && real.Local() != "" { // has just left
+		c, _ := h.b.contactOf(real) // ignored: the gateway gave it the address
+		speaker = &seat{real: real, contact: c}
+	}
+	kept := targets[:0]
+	for _, s := range targets {
+		if h.c.Groups == nil || h.c.Groups.Affiliation(r.jid.Local(), s.real.Bare()) != "" {
+			kept = append(kept, s)
+		}
+	}
+	sort.Slice(kept, func(i, j int) bool { return kept[i].contact < kept[j].contact })
+	return speaker, kept
 }
 
 // echoes keeps two phones that answer by themselves from talking for ever: the same words go out once in a while.
 func (h *hall) echoes(r *hallRoom, nick, body string) bool {
 	now := h.b.c.Now()
 	key := nick + "\x00" + body
-	at, known := r.echo[key]
+	if at, known := r.echo[key]; known && now.Sub(at) < roomEcho {
+		return true
+	}
 	if len(r.echo) >= 1000 {
 		clear(r.echo)
 	}
 	r.echo[key] = now
-	return known && now.Sub(at) < roomEcho
+	return false
+}
+
+// saying is a message to a room that contacts hear.
+type saying struct {
+	r       *hallRoom
+	st      *stanza.Stanza
+	nick    string
+	body    string
+	speaker *seat // nil for a person
+	past    bool  // it was said before the gateway came
+}
+
+// key makes a contact get a message once, "" where the room gives no id. A text that is said twice, after a crash, is one.
+func (m *saying) key(to transports.ContactID) string {
+	id := saidID(m.r, m.st)
+	if m.speaker != nil && m.st.ID != "" {
+		id = "ref\x00" + m.st.ID
+	}
+	if id == "" {
+		return ""
+	}
+	return strings.Join([]string{"room", m.r.jid.String(), id, string(to)}, "\x00")
+}
+
+// sent says whether a contact has got a message of the past.
+func (h *hall) sent(m *saying, to transports.ContactID) bool {
+	key := m.key(to)
+	if key == "" || !m.past && m.speaker == nil {
+		return false
+	}
+	_, found, err := h.b.c.Outbox.Find(key)
+	return found && err == nil
 }
 
 // text sends one message to the contacts, all or none as far as the bound of the day goes.
-func (h *hall) text(ctx context.Context, r *hallRoom, st *stanza.Stanza, nick, body string, targets []*seat, person bool) {
-	bodies := make([]string, len(targets))
-	cost := 0
-	for i, s := range targets {
-		bodies[i] = h.words(r, s, nick, body)
-		if h.c.Cost != nil {
-			cost += h.c.Cost(bodies[i])
-		}
+func (h *hall) text(ctx context.Context, session transports.Session, m *saying, all []*seat) {
+	r, nick, person := m.r, m.nick, m.speaker == nil
+	if !person && m.speaker.contact == "" {
+		nick = "" // the member's name is in the body
 	}
-	if !h.afford(ctx, r, cost) {
+	targets, bodies, costs, cost := []*seat{}, []string{}, []int{}, 0
+	for _, s := range all {
+		if h.sent(m, s.contact) {
+			continue
+		}
+		body, c := h.words(r, s, nick, m.body), 0
+		if h.c.Cost != nil {
+			c = h.c.Cost(body)
+		}
+		targets, bodies, costs, cost = append(targets, s), append(bodies, body), append(costs, c), cost+c
+	}
+	if left, ok := h.afford(ctx, r, cost, len(targets)); !ok {
+		if person && left > 0 {
+			h.whisper(ctx, r, nick, fmt.Sprintf("Your message did not go to the %d phones in this room: it needs %d texts, and %d of the %d of today are left. Send a shorter one.",
+				len(targets), cost, left, h.c.PerDay))
+		}
 		return
 	}
-	session := h.b.current(ctx)
-	if session == nil {
-		return // the history has it at the next start
-	}
-	ctx = context.WithoutCancel(ctx)
-	id := saidID(r, st)
 	errs := make([]error, len(targets))
 	var wg sync.WaitGroup // waited for below
 	lanes := make(chan struct{}, 16)
@@ -203,8 +271,8 @@ func (h *hall) text(ctx context.Context, r *hallRoom, st *stanza.Stanza, nick, b
 		wg.Go(func() {
 			defer func() { <-lanes }()
 			_, errs[i] = session.Send(ctx, transports.Message{
-				Sender: r.jid.String(), Room: transports.RoomID(r.jid.String()), Origin: h.b.originOf(st.From, st.ID, s.real), To: s.contact, Body: bodies[i],
-				Key: strings.Join([]string{"room", r.jid.String(), id, string(s.contact)}, "\x00"),
+				Sender: r.jid.String(), Room: transports.RoomID(r.jid.String()), Origin: h.b.originOf(m.st.From, m.st.ID, s.real), To: s.contact, Body: bodies[i],
+				Key: m.key(s.contact),
 			})
 		})
 	}
@@ -212,53 +280,30 @@ func (h *hall) text(ctx context.Context, r *hallRoom, st *stanza.Stanza, nick, b
 	for i, s := range targets {
 		if errs[i] == nil {
 			h.b.setLast(s.contact, correspondent{Person: r.jid, Addr: s.real.Bare()})
-		} else if h.c.Cost != nil {
-			r.rec.Used -= h.c.Cost(bodies[i])
+		} else {
+			r.rec.Used -= costs[i]
 		}
 	}
 	h.missed(ctx, r, nick, errs, person)
 }
 
-// missed tells the speaker who did not get a message.
-func (h *hall) missed(ctx context.Context, r *hallRoom, nick string, errs []error, person bool) {
-	n, first := 0, error(nil)
-	for _, err := range errs {
-		if err == nil {
-			continue
-		}
-		n++
-		var te *transports.Error
-		if first == nil && errors.As(err, &te) {
-			first = te
-		}
-		h.b.log.Info("text of a room not taken", "room", r.jid.String(), "err", err)
-	}
-	if n == 0 {
-		return
-	}
-	h.changed() // somebody may have opted out
-	if !person {
-		return
-	}
-	why := "the gateway had trouble storing it. Send it again in a moment."
-	if first != nil {
-		why = first.Error()
-	}
-	h.whisper(ctx, r, nick, fmt.Sprintf("Your message did not go to %d of %d phones in this room: %s", n, len(errs), why))
-}
-
 // afford counts what a message costs, unless the day's bound has no room for
-// it; then the room is told, once.
-func (h *hall) afford(ctx context.Context, r *hallRoom, cost int) bool {
+// it: then left is what remains, or nothing where that is not even enough for the shortest message to as many contacts; of that the
+// room is told, once.
+func (h *hall) afford(ctx context.Context, r *hallRoom, cost, least int) (left int, ok bool) {
 	h.mu.Lock()
 	if day := h.today(); r.rec.Day != day {
 		r.rec.Day, r.rec.Used, r.rec.Warned, r.rec.Closed = day, 0, false, false
 	}
 	most, was := h.c.PerDay, r.rec
-	if most > 0 && r.rec.Used+cost > most {
+	switch {
+	case was.Closed:
+	case most > 0 && was.Used+cost > most && was.Used+least <= most:
+		left = most - was.Used
+	case most > 0 && was.Used+cost > most:
 		r.rec.Closed = true
-	}
-	if !r.rec.Closed {
+	default:
+		ok = true
 		r.rec.Used += cost
 		r.rec.Warned = was.Warned || most > 0 && r.rec.Used*10 >= most*8
 	}
@@ -266,12 +311,12 @@ func (h *hall) afford(ctx context.Context, r *hallRoom, cost int) bool {
 	h.mu.Unlock()
 	switch {
 	case now.Closed && !was.Closed:
-		h.tell(ctx, r, fmt.Sprintf("The phones in this room did not get the last message, and hear nothing more until midnight: "+
-			"the %d texts that one room may send in a day are used up. The administrator can raise room_per_day in the [sms] settings.", most))
+		h.tell(ctx, r, fmt.Sprintf("The phones in this room did not get the last message, and hear nothing more until midnight: it needs %d texts, and "+
+			"%d of the %d that one room may send in a day are used. The administrator can raise room_per_day in the [sms] settings.", cost, now.Used, most))
 	case now.Warned && !was.Warned:
 		h.tell(ctx, r, fmt.Sprintf("%d of the %d texts that this room may send to its phones today are used.", now.Used, most))
 	}
-	return !now.Closed
+	return left, ok
 }
 
 // words are the text that a contact gets. It names the room where the contact did not hear that room last.
@@ -287,67 +332,4 @@ func (h *hall) words(r *hallRoom, s *seat, nick, body string) string {
 		return "* " + from + " " + me
 	}
 	return from + ": " + body
-}
-
-// tell says something in a room, in the gateway's name.
-func (h *hall) tell(ctx context.Context, r *hallRoom, text string) {
-	var w xmlstream.Writer
-	w.Leaf("", "body", text)
-	h.b.c.Host.Send(ctx, stanza.New(stanza.Message, "groupchat", "", h.gateway(), r.jid, w.String()), nil)
-}
-
-// whisper tells one person in a room something (XEP-0045 §7.5).
-func (h *hall) whisper(ctx context.Context, r *hallRoom, nick, text string) {
-	to, err := r.jid.WithResource(nick)
-	if err != nil {
-		return
-	}
-	var w xmlstream.Writer
-	w.Leaf("", "body", text).Leaf(muc.SpaceUser, "x", "")
-	h.b.c.Host.Send(ctx, stanza.New(stanza.Message, "chat", "", h.gateway(), to, w.String()), nil)
-}
-
-// whispered takes a private message to a contact: a text of that person's, whose answer comes to them alone.
-// Who writes to the gateway's seat hears what it is.
-func (h *hall) whispered(ctx context.Context, r *hallRoom, s *seat, st *stanza.Stanza) {
-	nick := strings.Clone(st.From.Resource())
-	h.mu.Lock()
-	person := r.nicks[nick]
-	phones, used, day := len(r.seats)-1, r.rec.Used, r.rec.Day
-	h.mu.Unlock()
-	if person == (jid.JID{}) || person.Domain() == h.b.self.Domain() || st.HasChild(nsDelay, "delay") {
-		return // a contact's seat, or somebody who has left
-	}
-	if s.contact == "" {
-		if day != h.today() {
-			used = 0
-		}
-		text := fmt.Sprintf("I send what is said here to %d phones as texts, and bring their answers. ", phones)
-		if h.c.PerDay > 0 {
-			text += fmt.Sprintf("Today %d of %d texts are used. ", used, h.c.PerDay)
-		}
-		h.whisper(ctx, r, nick, text+"A private message to one of them is a text to that phone alone.")
-		return
-	}
-	refuse := func(e *stanza.Error) { h.whisper(ctx, r, nick, e.Text) }
-	if why := unsendable(st); why != "" {
-		refuse(stanza.NewError(stanza.NotAcceptable, why))
-		return
-	}
-	if h.b.c.Allow != nil && !h.b.c.Allow(person.Bare()) {
-		refuse(stanza.NewError(stanza.Forbidden, "You may not use the "+h.b.info.Name+" gateway. Ask the administrator."))
-		return
-	}
-	var w xmlstream.Writer
-	w.Leaf("", "body", nick+" (only to you): "+st.Body())
-	if el, ok := st.Child(nsStanzaID, "origin-id"); ok {
-		w.Leaf(nsStanzaID, "origin-id", "", "id", el.Attr("id"))
-	}
-	o := &outgoing{st: stanza.New(stanza.Message, "chat", st.ID, person, s.real.Bare(), w.String()), done: func(error) {}}
-	if err := h.b.enqueue(o); err != nil {
-		var e *stanza.Error
-		if errors.As(err, &e) {
-			refuse(e)
-		}
-	}
 }

@@ -18,6 +18,7 @@ import (
 	"doorway/transports"
 	"doorway/transports/sms"
 	"doorway/xmpp"
+	"doorway/xmpp/archive"
 	"doorway/xmpp/jid"
 	"doorway/xmpp/mod/disco"
 	"doorway/xmpp/mod/muc"
@@ -124,7 +125,11 @@ func (h *house) start() {
 	off := offline.New(offline.Config{})
 	modules := []xmpp.Module{r, presence.New(r), off, disco.New(r), ping.New(r)}
 	if h.groups != nil {
-		modules = append(modules, muc.New(muc.Config{Domain: conference, Groups: h.groups}))
+		c := muc.Config{Domain: conference, Groups: h.groups}
+		if h.groups.archive {
+			c.Archive = archive.New(archive.Config{})
+		}
+		modules = append(modules, muc.New(c))
 	}
 	h.server = routertest.Open(t, router.Config{Domain: office, Accounts: routertest.Accounts{"alice": true, "bob": true}, Store: lender{db}}, modules...)
 	var stops []func()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,9 @@ func (b *Bridge) remember(r transports.Ref) {
 // dispatch finds the recipients: who wrote to the contact last, else those of a keyword, of the contact's group, or the
 // default recipients (design §5).
 func (b *Bridge) dispatch(ctx context.Context, m transports.Message) error {
+	if !b.hall.open() {
+		return errEntering
+	}
 	if b.hall.wish(m) {
 		return nil
 	}
@@ -147,9 +151,10 @@ func rejected(err error) bool {
 	return errors.As(err, &refused) && refused.Condition != stanza.InternalServerError
 }
 
-// heardIn notes that a contact has spoken in a room, whose answers it is to get without the room's name.
+// heardIn notes that a contact has spoken in a room whose answers it gets: they need no name of the room.
 func (b *Bridge) heardIn(c transports.ContactID, room jid.JID) {
-	if addr, err := b.address(c); err == nil {
+	in, _ := b.hall.homes(c)
+	if addr, err := b.address(c); err == nil && slices.Contains(in, room) {
 		b.setLast(c, correspondent{Person: room, Addr: addr})
 	}
 }

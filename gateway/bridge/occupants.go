@@ -19,7 +19,9 @@ import (
 type seat struct {
 	real    jid.JID
 	contact transports.ContactID // "" for the gateway
-	nick    string               // as wished, or as the room gave it
+	wish    string               // the nick that it should have
+	nick    string               // the one that it has, or tries to get
+	id      string               // by which the room knows it for ever (XEP-0421), "" before it was inside
 	inside  bool
 	waits   bool      // an answer of the room is awaited
 	tries   int       // that the room has refused in a row
@@ -28,6 +30,9 @@ type seat struct {
 
 // Pauses between attempts to enter.
 var seatPauses = []time.Duration{time.Second, 5 * time.Second, time.Minute, 10 * time.Minute}
+
+// maxNick is how long a name in a room may be, in bytes: it stands before each text.
+const maxNick = 200
 
 // answerPause is how long a room may take to answer.
 const answerPause = time.Minute
@@ -50,7 +55,7 @@ func (h *hall) wanted() map[jid.JID]*hallRoom {
 			r = &hallRoom{jid: room, label: label, seats: map[jid.JID]*seat{}}
 			rooms[room] = r
 			g := h.gateway()
-			r.seats[g] = &seat{real: g, nick: h.b.info.Name}
+			r.seats[g] = &seat{real: g, wish: h.b.info.Name, nick: h.b.info.Name}
 		}
 		return r
 	}
@@ -77,9 +82,24 @@ func (h *hall) wanted() map[jid.JID]*hallRoom {
 			}
 			return true
 		})
+		r.distinguish()
 		return true
 	})
 	return rooms
+}
+
+// distinguish gives contacts of one name their ids beside it.
+func (r *hallRoom) distinguish() {
+	n := make(map[string]int, len(r.seats))
+	for _, s := range r.seats {
+		n[s.wish]++
+	}
+	for _, s := range r.seats {
+		if n[s.wish] > 1 && s.contact != "" && s.wish != string(s.contact) {
+			s.wish += " (" + string(s.contact) + ")"
+		}
+		s.nick = s.wish
+	}
 }
 
 // want gives a contact a seat, unless it wants none.
@@ -102,10 +122,11 @@ func (h *hall) want(r *hallRoom, user jid.JID) {
 	if h.c.Name != nil {
 		nick = strings.TrimSpace(h.c.Name(contact))
 	}
-	if _, err := r.jid.WithResource(nick); nick == "" || err != nil {
+	at, err := r.jid.WithResource(nick)
+	if nick = strings.TrimSpace(at.Resource()); nick == "" || err != nil || len(nick) > maxNick {
 		nick = string(contact)
 	}
-	r.seats[real] = &seat{real: real, contact: contact, nick: nick}
+	r.seats[real] = &seat{real: real, contact: contact, wish: nick}
 }
 
 // arrange brings the seats in line with the groups and does what is due; it
@@ -165,6 +186,7 @@ func (h *hall) settle(wanted map[jid.JID]*hallRoom) (send []*stanza.Stanza) {
 		}
 		if wanted[name] == nil {
 			delete(h.rooms, name)
+			h.stranger(r)
 		}
 	}
 	for name, w := range wanted {
@@ -180,8 +202,8 @@ func (h *hall) settle(wanted map[jid.JID]*hallRoom) (send []*stanza.Stanza) {
 			case h.out[outKey{s.contact, name}]:
 			case old == nil:
 				r.seats[real] = s
-			case old.nick != s.nick && !strings.HasPrefix(old.nick, s.nick+" ("): // a new name, and not one that somebody else has
-				old.nick, old.inside, old.next = s.nick, false, time.Time{}
+			case old.wish != s.wish:
+				old.wish, old.nick, old.inside, old.next = s.wish, s.wish, false, time.Time{}
 			}
 		}
 	}
@@ -209,6 +231,7 @@ func (h *hall) leaveAll(ctx context.Context) {
 		}
 	}
 	clear(h.rooms)
+	h.fresh = time.Time{} // texts that come now are for the rooms of the next start
 	h.mu.Unlock()
 	for _, st := range send {
 		h.b.c.Host.Send(ctx, st, nil)
@@ -222,7 +245,7 @@ func (h *hall) entry(r *hallRoom, s *seat, now time.Time) *stanza.Stanza {
 	j := muc.Join{History: muc.History{MaxStanzas: 0, MaxChars: -1, Within: -1}}
 	inner := ""
 	if s.contact == "" {
-		r.ready, r.past = false, nil
+		r.forget()
 		clear(r.nicks)
 		if !r.rec.At.IsZero() {
 			j.History.MaxStanzas, j.History.Since = -1, r.rec.At.Add(-2*time.Minute)
@@ -299,17 +322,30 @@ func (h *hall) presence(r *hallRoom, s *seat, st *stanza.Stanza) {
 	}
 	switch {
 	case st.Type == "":
-		s.inside, s.waits, s.tries, s.nick = true, false, 0, nick
+		s.inside, s.waits, s.tries, s.nick, s.id = true, false, 0, nick, occupantID(st)
+		if s.contact == "" && r.rec.At.IsZero() { // what is said from now on is for contacts
+			r.rec.At = now
+			h.keep(r)
+		}
 	case u.Has(muc.StatusNickChanged):
 	case u.Has(muc.StatusKicked) && s.contact != "":
 		h.b.log.Info("somebody has put a contact out of a room", "room", r.jid.String(), "net", masked(s.contact))
 		h.setOut(s.contact, r.jid, true)
 		s.refused(now, answerPause)
 	default:
+		if s.contact == "" && u.Has(muc.StatusNotAffiliated) {
+			h.stranger(r)
+		}
 		h.b.log.Info("a room has put the gateway or a contact out", "room", r.jid.String(), "net", masked(s.contact), "status", u.Status)
 		s.refused(now, 0)
 		h.dirty = true
 	}
+}
+
+// stranger notes that what is said in a room from now on is nothing for contacts. mu is held.
+func (h *hall) stranger(r *hallRoom) {
+	r.rec.At, r.rec.Last = time.Time{}, ""
+	h.keep(r)
 }
 
 // turnedAway is the answer of a room that does not let somebody in. mu is held.

@@ -123,20 +123,12 @@ func (b *Bridge) help(ctx context.Context, st *stanza.Stanza) error {
 		return nil
 	}
 	example := "NUMBER@" + b.self.Domain()
-	now, person := b.c.Now(), st.From.Bare().Clone()
+	if b.soon(st.From.Bare()) {
+		return nil
+	}
 	b.mu.Lock()
 	status := b.status.Text
-	soon := now.Sub(b.helped[person]) < helpEvery
-	if !soon {
-		if len(b.helped) > 1000 {
-			clear(b.helped)
-		}
-		b.helped[person] = now
-	}
 	b.mu.Unlock()
-	if soon {
-		return nil // an automaton that answers each message must not talk with this one for ever
-	}
 	text := "This is the " + b.info.Name + " gateway. To text somebody, write to " + example + ", for example +4915550101@" + b.self.Domain() + ". " + b.info.Desc
 	if status != "" {
 		text += "\nState: " + status
@@ -145,6 +137,22 @@ func (b *Bridge) help(ctx context.Context, st *stanza.Stanza) error {
 	w.Leaf("", "body", text)
 	b.c.Host.Send(ctx, stanza.New(stanza.Message, st.Type, "", b.self, st.From, w.String()), nil)
 	return nil
+}
+
+// soon says whether somebody was told so a moment ago: an automaton that answers each message must not talk with this
+// one for ever.
+func (b *Bridge) soon(person jid.JID) bool {
+	now := b.c.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Sub(b.helped[person]) < helpEvery {
+		return true
+	}
+	if len(b.helped) > 1000 {
+		clear(b.helped)
+	}
+	b.helped[person.Clone()] = now
+	return false
 }
 
 // deliver gives messages to the network, one by one, until ctx ends; what is left then is refused.

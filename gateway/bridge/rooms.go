@@ -62,9 +62,8 @@ type hall struct {
 	mu    sync.Mutex // guards what follows; not held while sending
 	rooms map[jid.JID]*hallRoom
 	out   map[outKey]bool // contacts that have left a room
-	hints map[string]byte // of messages that are on their way into a room, by their refs
 	dirty bool            // groups or wishes have changed
-	fresh time.Time       // when they were looked at last
+	fresh time.Time       // when they were looked at last; zero: rooms are not known
 }
 
 type outKey struct {
@@ -93,12 +92,13 @@ type roomRecord struct {
 type hallRoom struct {
 	jid   jid.JID
 	label string
-	seats map[jid.JID]*seat // by the occupant's full JID
-	nicks map[string]jid.JID
+	seats map[jid.JID]*seat  // by the occupant's full JID
+	nicks map[string]jid.JID // who has them, as far as the room tells
 	rec   roomRecord
 
 	past  []*stanza.Stanza // what was said before the gateway entered
-	ready bool             // all of that is here
+	whole bool             // all of that is here
+	ready bool             // and has been dealt with
 	echo  map[string]time.Time
 	told  string // the gateway's presence, as the room knows it
 	when  time.Time
@@ -110,7 +110,7 @@ func newHall(b *Bridge, c Rooms) (*hall, error) {
 		return nil, fmt.Errorf("domain of rooms %q: %w", c.Domain, err)
 	}
 	c.Domain = j.String()
-	h := &hall{b: b, c: c, wake: make(chan struct{}, 1), rooms: map[jid.JID]*hallRoom{}, out: map[outKey]bool{}, hints: map[string]byte{}, dirty: true}
+	h := &hall{b: b, c: c, wake: make(chan struct{}, 1), rooms: map[jid.JID]*hallRoom{}, out: map[outKey]bool{}, dirty: true}
 	err = b.c.Table.Range("out/", "out0", false, func(key string, _ []byte) bool {
 		contact, room, _ := strings.Cut(strings.TrimPrefix(key, "out/"), "\x00")
 		if j, err := jid.Parse(room); err == nil {
@@ -181,6 +181,9 @@ func (h *hall) run(ctx context.Context) {
 	clear(h.rooms)
 	h.dirty, h.fresh = true, time.Time{}
 	h.mu.Unlock()
+	if h.b.current(ctx) == nil { // before that it is not known who may be sent something
+		return
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -197,6 +200,7 @@ func (h *hall) run(ctx context.Context) {
 				break
 			}
 		}
+		h.remember(ctx)
 		timer.Reset(h.arrange(ctx))
 		select {
 		case <-ctx.Done():
@@ -208,17 +212,30 @@ func (h *hall) run(ctx context.Context) {
 	}
 }
 
+// open says whether it is known who is in which room.
+func (h *hall) open() bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.fresh.IsZero()
+}
+
 // again has the gateway enter all rooms anew, with what it may have missed.
 func (h *hall) again() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range h.rooms {
-		r.ready, r.past = false, nil
+		r.forget()
 		if s := r.seats[h.gateway()]; s != nil {
 			s.inside, s.next = false, time.Time{}
 		}
 	}
 }
+
+// forget is for who enters anew: the room tells it what was said before.
+func (r *hallRoom) forget() { r.past, r.whole, r.ready = nil, false, false }
 
 // gateway is the occupant that hears.
 func (h *hall) gateway() jid.JID {

@@ -24,8 +24,12 @@ const (
 	fieldRoom  = "field@" + conference
 )
 
-// groups is what groups say of one room, field.
+// groups is what groups say of one room, field, and with two of another one of the same members, whose label is
+// "Field".
 type groups struct {
+	archive bool // rooms have one
+	two     bool
+
 	mu    sync.Mutex
 	on    bool
 	users []string // bare JIDs
@@ -51,19 +55,27 @@ func (g *groups) Rooms(f func(xmpp.GroupRoom) bool) {
 	g.mu.Lock()
 	r := g.room()
 	g.mu.Unlock()
-	f(r)
+	if f(r) && g.two {
+		f(xmpp.GroupRoom{ID: "two", Label: "Field", Texts: true})
+	}
 }
 
 func (g *groups) Room(id string) (xmpp.GroupRoom, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.two && id == "two" {
+		return xmpp.GroupRoom{ID: "two", Label: "Field", Texts: true}, true
+	}
 	return g.room(), id == "field"
 }
 
 func (g *groups) Affiliation(id string, user jid.JID) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if id == "field" && slices.Contains(g.users, user.String()) {
+	if !g.on && user.Domain() == gateway {
+		return ""
+	}
+	if (id == "field" || g.two && id == "two") && slices.Contains(g.users, user.String()) {
 		return rank(user.String())
 	}
 	return ""
@@ -89,6 +101,24 @@ func (g *groups) Members(_ string, f func(jid.JID, string) bool) {
 }
 
 func (g *groups) Watch(f func(context.Context, xmpp.GroupRoomChange)) { g.watch = append(g.watch, f) }
+
+// texts lets phones take part, or not.
+func (g *groups) texts(on bool) {
+	g.mu.Lock()
+	before := g.room()
+	g.on = on
+	after := g.room()
+	var users []jid.JID
+	for _, u := range g.users {
+		if j := jid.MustParse(u); j.Domain() == gateway {
+			users = append(users, j)
+		}
+	}
+	g.mu.Unlock()
+	for _, f := range g.watch {
+		f(context.Background(), xmpp.GroupRoomChange{ID: "field", Before: &before, After: &after, Users: users})
+	}
+}
 
 // edit changes the group and tells of it.
 func (g *groups) edit(user string, in bool) {

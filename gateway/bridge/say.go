@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"doorway/transports"
@@ -11,10 +12,11 @@ import (
 	"doorway/xmpp/xmlstream"
 )
 
-// What is known of a message that is said in a room, when the room says it to the gateway.
+// What the gateway notes in a message that it says in a room, for when it hears it: then, or at the next start.
 const (
-	hintGuest = 'g' // a member without a seat says it: contacts hear it
-	hintQuiet = 'q' // it is no talk, as STOP: they do not
+	nsRoom    = "urn:doorway:room:0"
+	hintGuest = "guest" // a member without a seat says it: contacts hear it
+	hintQuiet = "quiet" // it is no talk, as STOP: they do not
 )
 
 // errEntering is why a message is offered again: its sender is about to enter the room.
@@ -48,13 +50,6 @@ func (h *hall) say(ctx context.Context, m transports.Message, room jid.JID, gues
 	}
 	inside, stuck, real, body := by.inside, by.tries >= len(seatPauses), by.real, m.Body
 	named := by.contact == ""
-	switch {
-	case !inside:
-	case named && m.Room != "":
-		h.hints[string(m.Ref)] = hintGuest
-	case !named && m.Kind != "":
-		h.hints[string(m.Ref)] = hintQuiet
-	}
 	h.mu.Unlock()
 	switch {
 	case stuck:
@@ -68,6 +63,12 @@ func (h *hall) say(ctx context.Context, m transports.Message, room jid.JID, gues
 	}
 	var w xmlstream.Writer
 	w.Leaf("", "body", body)
+	switch {
+	case named && m.Room != "":
+		w.Leaf(nsRoom, hintGuest, "")
+	case !named && m.Kind != "":
+		w.Leaf(nsRoom, hintQuiet, "")
+	}
 	if m.Replace != "" {
 		w.Leaf(nsCorrect, "replace", "", "id", string(m.Replace)) // XEP-0308
 	}
@@ -125,7 +126,7 @@ func (h *hall) home(c transports.ContactID) (jid.JID, bool) {
 }
 
 // addressed finds the room that a text names, as in "#sales On my way": one that
-// the contact has a seat in, or that its person is a member of.
+// the contact has a seat in, or that its person is a member of. An id goes before a label; a label of several is none.
 func (h *hall) addressed(m transports.Message) (room jid.JID, rest string, ok bool) {
 	name, ok := strings.CutPrefix(strings.TrimSpace(m.Body), "#")
 	if h == nil || !ok || m.Kind != "" {
@@ -139,29 +140,38 @@ func (h *hall) addressed(m transports.Message) (room jid.JID, rest string, ok bo
 	in, _ := h.homes(m.From)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	found := 0
 	for j, r := range h.rooms {
-		if !r.is(name) {
+		if !r.is(name) || !h.reaches(m.From, in, j) {
 			continue
 		}
-		for _, home := range in {
-			if home == j {
-				return j, rest, true
-			}
-		}
-		if h.c.Account == nil || h.c.Groups == nil {
-			continue
-		}
-		if who := h.c.Account(m.From); who != (jid.JID{}) && h.c.Groups.Affiliation(j.Local(), who) != "" {
+		if r.hasID(name) {
 			return j, rest, true
 		}
+		room, found = j, found+1
 	}
-	return room, "", false
+	return room, rest, found == 1
+}
+
+// reaches says whether a contact may speak in a room: from one of its homes, or since its person is a member.
+func (h *hall) reaches(c transports.ContactID, homes []jid.JID, room jid.JID) bool {
+	if slices.Contains(homes, room) {
+		return true
+	}
+	if h.c.Account == nil || h.c.Groups == nil {
+		return false
+	}
+	who := h.c.Account(c)
+	return who != (jid.JID{}) && h.c.Groups.Affiliation(room.Local(), who) != ""
 }
 
 // is says whether a room is meant by a word: its id, or its label without spaces.
 func (r *hallRoom) is(word string) bool {
-	word = strings.TrimRight(word, ".,:;!?")
-	return strings.EqualFold(word, r.jid.Local()) || strings.EqualFold(word, strings.Join(strings.Fields(r.label), ""))
+	return r.hasID(word) || strings.EqualFold(strings.TrimRight(word, ".,:;!?"), strings.Join(strings.Fields(r.label), ""))
+}
+
+func (r *hallRoom) hasID(word string) bool {
+	return strings.EqualFold(strings.TrimRight(word, ".,:;!?"), r.jid.Local())
 }
 
 // wish does what a contact wants of its rooms: LEAVE and JOIN as the whole text,
@@ -175,24 +185,30 @@ func (h *hall) wish(m transports.Message) bool {
 		return false
 	}
 	in, out := h.homes(m.From)
-	leave, from := words[0] == "leave", out
+	leave, from, done := words[0] == "leave", out, in
 	if leave {
-		if from = in; len(words) == 1 && len(in) > 1 { // the one it is in conversation with
+		if from, done = in, out; len(words) == 1 && len(in) > 1 { // the one it is in conversation with
+			done = nil
 			if l, ok := h.b.last(m.From); ok {
 				from = keepOnly(in, func(j jid.JID) bool { return j == l.Person })
 			}
 		}
 	}
 	h.mu.Lock()
-	if len(words) == 2 {
-		from = keepOnly(from, func(j jid.JID) bool { r := h.rooms[j]; return r != nil && r.is(strings.TrimPrefix(words[1], "#")) })
+	meant := func(j jid.JID) bool {
+		r := h.rooms[j]
+		return r != nil && (len(words) == 1 || r.is(strings.TrimPrefix(words[1], "#")))
+	}
+	from = keepOnly(from, meant)
+	for _, j := range from {
+		h.setOut(m.From, j, leave)
+	}
+	if len(from) == 0 && h.b.keyword(m) == nil { // offered again after a crash, or said twice
+		from = keepOnly(done, meant)
 	}
 	var labels []string
 	for _, j := range from {
-		if r := h.rooms[j]; r != nil {
-			h.setOut(m.From, j, leave)
-			labels = append(labels, r.label)
-		}
+		labels = append(labels, h.rooms[j].label)
 	}
 	h.mu.Unlock()
 	if len(labels) == 0 {
