@@ -9,7 +9,7 @@ HOT       = runtime/... internal/... crypto/internal/fips140/... $(addprefix cry
             vendor/golang.org/x/crypto/... sync/... hash/... math/bits strings bytes \
             strconv unicode/... doorway/gateway/people/shared doorway/xmpp/xmlstream doorway/xmpp/stanza \
             doorway/xmpp/jid doorway/xmpp/sasl doorway/xmpp/router doorway/xmpp/c2s doorway/xmpp/archive \
-            $(addprefix doorway/xmpp/mod/,roster presence muc)
+            $(addprefix doorway/xmpp/mod/,roster presence)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath -tags nethttpomithttp2 -gcflags=all=-l $(HOT:%=-gcflags=%=) \
             -ldflags "-s -w -X main.version=$(VERSION)"
 .DEFAULT_GOAL := help
