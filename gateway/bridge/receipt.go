@@ -92,12 +92,15 @@ func (b *Bridge) roomReceipt(ctx context.Context, r transports.Receipt, o origin
 	default:
 		return nil
 	}
-	why := "it was not sent."
-	if r.Err != nil {
-		why = r.Err.Text
+	text := "Your message in the room did not reach this phone."
+	switch {
+	case r.State == transports.PossiblySent && r.Err != nil:
+		text = "It is not certain that your message in the room reached this phone: " + r.Err.Text + " It is not sent again by itself; ask, or say it again if it matters."
+	case r.Err != nil:
+		text += " " + r.Err.Text
 	}
 	var w xmlstream.Writer
-	w.Leaf("", "body", "Your message in the room did not surely reach this phone. "+why).Leaf(muc.SpaceUser, "x", "")
+	w.Leaf("", "body", text).Leaf(muc.SpaceUser, "x", "")
 	if o.ID != "" {
 		w.Leaf(nsReply, "reply", "", "to", o.From.String(), "id", o.ID)
 	}

@@ -360,7 +360,7 @@ func TestRoomFailures(t *testing.T) {
 	alice.gets("<message", "type='chat'", "from='"+fieldRoom+"/SMS'", "did not go to 2 of 2 phones", "too long")
 	h.emu.Network().Fail(emulator.Fault{Cause: 1})
 	alice.says("<body>short</body>")
-	alice.gets("<message", "type='chat'", "from='"+fieldRoom+"/", "did not surely reach this phone", "does not exist")
+	alice.gets("<message", "type='chat'", "from='"+fieldRoom+"/", "did not reach this phone", "does not exist")
 	alice.Say("<message xmlns='jabber:client' id='i' to='" + fieldRoom + "'><x xmlns='http://jabber.org/protocol/muc#user'><invite to='" + mobile3 + "@" + gateway + "'/></x></message>")
 	alice.gets("<message", "<decline", "by invitation")
 	alice.Say("<message xmlns='jabber:client' type='chat' id='q' to='" + fieldRoom + "/SMS'><body>What are you?</body></message>")
