@@ -42,7 +42,7 @@ var queues = sync.Pool{New: func() any { return &queue{items: make([]item, 0, 4)
 
 func (q *queue) free() {
 	clear(q.items)
-	if q.items = q.items[:0]; cap(q.items) <= 256 {
+	if q.items = q.items[:0]; cap(q.items) <= 512 { // as many presences as Pace lets gather
 		queues.Put(q)
 	}
 }
