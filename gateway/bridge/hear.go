@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"doorway/transports"
-	"doorway/xmpp/jid"
 	"doorway/xmpp/muc"
 	"doorway/xmpp/stanza"
 	"doorway/xmpp/xmlstream"
@@ -99,25 +98,25 @@ func (h *hall) remember(ctx context.Context) {
 	}
 }
 
-// saidID is the room's id of a message (XEP-0359), "" where it keeps none of it.
-func saidID(r *hallRoom, st *stanza.Stanza) string {
+// own is what the room, which is in the attribute by, says of a message in an element, "" for nothing. What others say there is
+// not looked at.
+func (r *hallRoom) own(st *stanza.Stanza, space, local, by, attr string) string {
 	for _, e := range st.Elements() {
-		if e.Name.Space == nsStanzaID && e.Name.Local == "stanza-id" && e.Attr("by") == r.jid.String() {
-			return strings.Clone(e.Attr("id"))
+		if e.Name.Space == space && e.Name.Local == local && (by == "" || e.Attr(by) == r.jid.String()) {
+			return strings.Clone(e.Attr(attr))
 		}
 	}
 	return ""
 }
 
-// saidAt is when the room says that a message of its history was said (XEP-0203); what others say of that is not looked at.
-func saidAt(r *hallRoom, st *stanza.Stanza) (at time.Time, past bool) {
-	for _, e := range st.Elements() {
-		if e.Name.Space == nsDelay && e.Name.Local == "delay" && e.Attr("from") == r.jid.String() {
-			at, err := time.Parse(time.RFC3339, e.Attr("stamp"))
-			return at, err == nil
-		}
-	}
-	return at, false
+// saidID is the room's id of a message (XEP-0359), "" where it keeps none of it.
+func saidID(r *hallRoom, st *stanza.Stanza) string {
+	return r.own(st, nsStanzaID, "stanza-id", "by", "id")
+}
+
+// occupantID is what the room calls somebody for ever (XEP-0421); only the room can say it.
+func occupantID(r *hallRoom, st *stanza.Stanza) string {
+	return r.own(st, muc.SpaceOccupant, "occupant-id", "", "id")
 }
 
 // hear sends what somebody said to the contacts in the room.
@@ -127,8 +126,8 @@ func (h *hall) hear(ctx context.Context, r *hallRoom, st *stanza.Stanza) {
 	if nick == "" || body == "" {
 		return
 	}
-	at, past := saidAt(r, st)
-	if past && h.b.c.Now().Sub(at) > roomLate {
+	at, err := time.Parse(time.RFC3339, r.own(st, nsDelay, "delay", "from", "stamp")) // XEP-0203
+	if err == nil && h.b.c.Now().Sub(at) > roomLate {
 		return
 	}
 	session := h.b.current(ctx)
@@ -158,39 +157,26 @@ func (h *hall) hear(ctx context.Context, r *hallRoom, st *stanza.Stanza) {
 	h.keep(r)
 }
 
-// occupantID is what the room calls somebody (XEP-0421).
-func occupantID(st *stanza.Stanza) string {
-	el, _ := st.Child(muc.SpaceOccupant, "occupant-id") // ignored: ""
-	return strings.Clone(el.Attr("id"))
-}
-
 // audience is the seat of who speaks, if any, and the contacts that are to hear them, in order. The group is asked for
 // each: seats may be behind it.
 func (h *hall) audience(r *hallRoom, st *stanza.Stanza) (speaker *seat, targets []*seat) {
-	nick, id := st.From.Resource(), occupantID(st)
+	nick, id := st.From.Resource(), occupantID(r, st)
 	h.mu.Lock()
-	real := r.nicks[nick]
 	for _, s := range r.seats {
 		switch {
-		case s.id != "" && id != "" && s.id == id, (s.id == "" || id == "") && s.nick == nick && (real == (jid.JID{}) || real == s.real):
+		case s.id == id && (id != "" || s.nick == nick):
 			speaker = s
-		case s.contact != "" && !h.out[outKey{s.contact, r.jid}]:
+		case s.contact == "" || h.out[outKey{s.contact, r.jid}]:
+		case h.c.Groups == nil || h.c.Groups.Affiliation(r.jid.Local(), s.real.Bare()) != "":
 			targets = append(targets, s)
 		}
 	}
+	if real := r.nicks[nick]; speaker == nil && real.Domain() == h.b.self.Domain() {
+		speaker = &seat{contact: transports.ContactID(real.Local())} // has just left
+	}
 	h.mu.Unlock()
-	if speaker == nil && real.Domain() == h.b.self.Domain() && real.Local() != "" { // has just left
-		c, _ := h.b.contactOf(real) // ignored: the gateway gave it the address
-		speaker = &seat{real: real, contact: c}
-	}
-	kept := targets[:0]
-	for _, s := range targets {
-		if h.c.Groups == nil || h.c.Groups.Affiliation(r.jid.Local(), s.real.Bare()) != "" {
-			kept = append(kept, s)
-		}
-	}
-	sort.Slice(kept, func(i, j int) bool { return kept[i].contact < kept[j].contact })
-	return speaker, kept
+	sort.Slice(targets, func(i, j int) bool { return targets[i].contact < targets[j].contact })
+	return speaker, targets
 }
 
 // echoes keeps two phones that answer by themselves from talking for ever: the same words go out once in a while.
@@ -229,14 +215,29 @@ func (m *saying) key(to transports.ContactID) string {
 	return strings.Join([]string{"room", m.r.jid.String(), id, string(to)}, "\x00")
 }
 
-// sent says whether a contact has got a message of the past.
-func (h *hall) sent(m *saying, to transports.ContactID) bool {
-	key := m.key(to)
-	if key == "" || !m.past && m.speaker == nil {
-		return false
+// textTo is what one contact gets of it.
+type textTo struct {
+	s    *seat
+	body string
+	cost int
+	err  error
+}
+
+// texts are those of the contacts that have not got the message.
+func (h *hall) texts(m *saying, nick string, all []*seat) (list []textTo, cost int) {
+	for _, s := range all {
+		if key := m.key(s.contact); key != "" && (m.past || m.speaker != nil) {
+			if _, found, err := h.b.c.Outbox.Find(key); found && err == nil {
+				continue
+			}
+		}
+		x := textTo{s: s, body: h.words(m.r, s, nick, m.body)}
+		if h.c.Cost != nil {
+			x.cost = h.c.Cost(x.body)
+		}
+		list, cost = append(list, x), cost+x.cost
 	}
-	_, found, err := h.b.c.Outbox.Find(key)
-	return found && err == nil
+	return list, cost
 }
 
 // text sends one message to the contacts, all or none as far as the bound of the day goes.
@@ -245,46 +246,36 @@ func (h *hall) text(ctx context.Context, session transports.Session, m *saying, 
 	if !person && m.speaker.contact == "" {
 		nick = "" // the member's name is in the body
 	}
-	targets, bodies, costs, cost := []*seat{}, []string{}, []int{}, 0
-	for _, s := range all {
-		if h.sent(m, s.contact) {
-			continue
-		}
-		body, c := h.words(r, s, nick, m.body), 0
-		if h.c.Cost != nil {
-			c = h.c.Cost(body)
-		}
-		targets, bodies, costs, cost = append(targets, s), append(bodies, body), append(costs, c), cost+c
-	}
-	if left, ok := h.afford(ctx, r, cost, len(targets)); !ok {
+	list, cost := h.texts(m, nick, all)
+	if left, ok := h.afford(ctx, r, cost, len(list)); !ok {
 		if person && left > 0 {
 			h.whisper(ctx, r, nick, fmt.Sprintf("Your message did not go to the %d phones in this room: it needs %d texts, and %d of the %d of today are left. Send a shorter one.",
-				len(targets), cost, left, h.c.PerDay))
+				len(list), cost, left, h.c.PerDay))
 		}
 		return
 	}
-	errs := make([]error, len(targets))
 	var wg sync.WaitGroup // waited for below
 	lanes := make(chan struct{}, 16)
-	for i, s := range targets {
+	for i := range list {
+		x := &list[i]
 		lanes <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-lanes }()
-			_, errs[i] = session.Send(ctx, transports.Message{
-				Sender: r.jid.String(), Room: transports.RoomID(r.jid.String()), Origin: h.b.originOf(m.st.From, m.st.ID, s.real), To: s.contact, Body: bodies[i],
-				Key: m.key(s.contact),
+			_, x.err = session.Send(ctx, transports.Message{
+				Sender: r.jid.String(), Room: transports.RoomID(r.jid.String()), Origin: h.b.originOf(m.st.From, m.st.ID, x.s.real), To: x.s.contact, Body: x.body,
+				Key: m.key(x.s.contact),
 			})
+			<-lanes
 		})
 	}
 	wg.Wait()
-	for i, s := range targets {
-		if errs[i] == nil {
-			h.b.setLast(s.contact, correspondent{Person: r.jid, Addr: s.real.Bare()})
+	for _, x := range list {
+		if x.err == nil {
+			h.b.setLast(x.s.contact, correspondent{Person: r.jid, Addr: x.s.real.Bare()})
 		} else {
-			r.rec.Used -= costs[i]
+			r.rec.Used -= x.cost
 		}
 	}
-	h.missed(ctx, r, nick, errs, person)
+	h.missed(ctx, r, nick, list, person)
 }
 
 // afford counts what a message costs, unless the day's bound has no room for

@@ -322,7 +322,7 @@ func (h *hall) presence(r *hallRoom, s *seat, st *stanza.Stanza) {
 	}
 	switch {
 	case st.Type == "":
-		s.inside, s.waits, s.tries, s.nick, s.id = true, false, 0, nick, occupantID(st)
+		s.inside, s.waits, s.tries, s.nick, s.id = true, false, 0, nick, occupantID(r, st)
 		if s.contact == "" && r.rec.At.IsZero() { // what is said from now on is for contacts
 			r.rec.At = now
 			h.keep(r)

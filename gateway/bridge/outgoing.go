@@ -144,15 +144,15 @@ func (b *Bridge) help(ctx context.Context, st *stanza.Stanza) error {
 func (b *Bridge) soon(person jid.JID) bool {
 	now := b.c.Now()
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if now.Sub(b.helped[person]) < helpEvery {
-		return true
+	soon := now.Sub(b.helped[person]) < helpEvery
+	if !soon {
+		if len(b.helped) > 1000 {
+			clear(b.helped)
+		}
+		b.helped[person.Clone()] = now
 	}
-	if len(b.helped) > 1000 {
-		clear(b.helped)
-	}
-	b.helped[person.Clone()] = now
-	return false
+	b.mu.Unlock()
+	return soon
 }
 
 // deliver gives messages to the network, one by one, until ctx ends; what is left then is refused.

@@ -218,8 +218,9 @@ func (h *hall) open() bool {
 		return true
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	return !h.fresh.IsZero()
+	closed := h.fresh.IsZero()
+	h.mu.Unlock()
+	return !closed
 }
 
 // again has the gateway enter all rooms anew, with what it may have missed.

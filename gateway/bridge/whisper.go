@@ -14,9 +14,10 @@ import (
 )
 
 // missed tells the speaker who did not get a message.
-func (h *hall) missed(ctx context.Context, r *hallRoom, nick string, errs []error, person bool) {
+func (h *hall) missed(ctx context.Context, r *hallRoom, nick string, list []textTo, person bool) {
 	n, first := 0, error(nil)
-	for _, err := range errs {
+	for _, x := range list {
+		err := x.err
 		if err == nil {
 			continue
 		}
@@ -38,7 +39,7 @@ func (h *hall) missed(ctx context.Context, r *hallRoom, nick string, errs []erro
 	if first != nil {
 		why = first.Error()
 	}
-	h.whisper(ctx, r, nick, fmt.Sprintf("Your message did not go to %d of %d phones in this room: %s", n, len(errs), why))
+	h.whisper(ctx, r, nick, fmt.Sprintf("Your message did not go to %d of %d phones in this room: %s", n, len(list), why))
 }
 
 // tell says something in a room, in the gateway's name.
