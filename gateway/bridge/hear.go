@@ -146,7 +146,7 @@ func (h *hall) hear(ctx context.Context, r *hallRoom, st *stanza.Stanza) {
 		}
 	case speaker != nil && h.echoes(r, nick, body):
 	default:
-		h.text(context.WithoutCancel(ctx), session, &saying{r: r, st: st, nick: nick, body: body, speaker: speaker, past: !r.ready}, targets)
+		h.text(context.WithoutCancel(ctx), session, &saying{r: r, st: st, nick: nick, body: body, speaker: speaker, past: !r.ready, targets: targets})
 	}
 	h.mu.Lock()
 	r.rec.At = h.b.c.Now()
@@ -201,6 +201,7 @@ type saying struct {
 	body    string
 	speaker *seat // nil for a person
 	past    bool  // it was said before the gateway came
+	targets []*seat
 }
 
 // key makes a contact get a message once, "" where the room gives no id. A text that is said twice, after a crash, is one.
@@ -224,8 +225,8 @@ type textTo struct {
 }
 
 // texts are those of the contacts that have not got the message.
-func (h *hall) texts(m *saying, nick string, all []*seat) (list []textTo, cost int) {
-	for _, s := range all {
+func (h *hall) texts(m *saying, nick string) (list []textTo, cost int) {
+	for _, s := range m.targets {
 		if key := m.key(s.contact); key != "" && (m.past || m.speaker != nil) {
 			if _, found, err := h.b.c.Outbox.Find(key); found && err == nil {
 				continue
@@ -241,12 +242,12 @@ func (h *hall) texts(m *saying, nick string, all []*seat) (list []textTo, cost i
 }
 
 // text sends one message to the contacts, all or none as far as the bound of the day goes.
-func (h *hall) text(ctx context.Context, session transports.Session, m *saying, all []*seat) {
+func (h *hall) text(ctx context.Context, session transports.Session, m *saying) {
 	r, nick, person := m.r, m.nick, m.speaker == nil
 	if !person && m.speaker.contact == "" {
 		nick = "" // the member's name is in the body
 	}
-	list, cost := h.texts(m, nick, all)
+	list, cost := h.texts(m, nick)
 	if left, ok := h.afford(ctx, r, cost, len(list)); !ok {
 		if person && left > 0 {
 			h.whisper(ctx, r, nick, fmt.Sprintf("Your message did not go to the %d phones in this room: it needs %d texts, and %d of the %d of today are left. Send a shorter one.",

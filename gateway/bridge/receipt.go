@@ -27,7 +27,7 @@ func (b *Bridge) receipt(ctx context.Context, r transports.Receipt) error {
 		b.log.Error("receipt without a usable origin", "ref", string(r.Ref), "err", err)
 		return nil
 	}
-	if o.Room {
+	if o.Room && b.hall != nil {
 		return b.roomReceipt(ctx, r, o)
 	}
 	var w xmlstream.Writer
@@ -92,10 +92,11 @@ func (b *Bridge) roomReceipt(ctx context.Context, r transports.Receipt, o origin
 	default:
 		return nil
 	}
-	text := "Your message in the room did not reach this phone."
+	from, phone := b.hall.voice(o.From.Bare(), o.To)
+	text := "Your message in the room did not reach " + phone + "."
 	switch {
 	case r.State == transports.PossiblySent && r.Err != nil:
-		text = "It is not certain that your message in the room reached this phone: " + r.Err.Text + " It is not sent again by itself; ask, or say it again if it matters."
+		text = "It is not certain that your message in the room reached " + phone + ": " + r.Err.Text + " It is not sent again by itself; ask, or say it again if it matters."
 	case r.Err != nil:
 		text += " " + r.Err.Text
 	}
@@ -104,7 +105,7 @@ func (b *Bridge) roomReceipt(ctx context.Context, r transports.Receipt, o origin
 	if o.ID != "" {
 		w.Leaf(nsReply, "reply", "", "to", o.From.String(), "id", o.ID)
 	}
-	return b.tell(ctx, r, stanza.New(stanza.Message, "chat", "n-"+string(r.Ref)+"-"+string(r.State), o.To, o.From, w.String()))
+	return b.tell(ctx, r, stanza.New(stanza.Message, "chat", "n-"+string(r.Ref)+"-"+string(r.State), from, o.From, w.String()))
 }
 
 // tell sends news of a text. What the receiving side refuses cannot be told better later.

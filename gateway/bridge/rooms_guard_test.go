@@ -192,6 +192,22 @@ func TestTextOfferedAgain(t *testing.T) {
 	h.received(mobile2, "Anna Berg (Field staff): On my way", "alice: Good")
 }
 
+// TestFailureAfterLeaving: who spoke learns that a text failed when its phone is not in the room any more.
+func TestFailureAfterLeaving(t *testing.T) {
+	n := &endings{}
+	h := newHouseWith(t, newGroups(mobile), func(c *bridge.Config) { n.Network, c.Network = c.Network, n })
+	alice := h.login("alice")
+	alice.enter("alice", "Anna Berg")
+	h.texts(mobile, "LEAVE")
+	alice.gets("<presence", "type='unavailable'", "from='"+fieldRoom+"/Anna Berg'")
+	origin := `{"f":"` + fieldRoom + `/alice","i":"x","t":"` + contact + `/sms","m":true}`
+	err := (*n.sink.Load())(t.Context(), transports.Receipt{Ref: "1", To: mobile, Origin: origin, State: transports.Cancelled})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.gets("<message", "type='chat'", "from='"+fieldRoom+"/SMS'", "did not reach "+mobile)
+}
+
 // TestOptedOutOverARestart: who wants no texts is not in the room for the first minutes either.
 func TestOptedOutOverARestart(t *testing.T) {
 	h := newHouseWith(t, newGroups(mobile, mobile2), nil)

@@ -42,6 +42,16 @@ func (h *hall) missed(ctx context.Context, r *hallRoom, nick string, list []text
 	h.whisper(ctx, r, nick, fmt.Sprintf("Your message did not go to %d of %d phones in this room: %s", n, len(list), why))
 }
 
+// voice is who tells what became of a text to a contact in a room: its seat, or the gateway when that is not inside.
+func (h *hall) voice(room, real jid.JID) (from jid.JID, contact string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.rooms[room]; r != nil && r.seats[real] != nil && r.seats[real].inside {
+		return real, "this phone"
+	}
+	return h.gateway(), real.Local()
+}
+
 // tell says something in a room, in the gateway's name.
 func (h *hall) tell(ctx context.Context, r *hallRoom, text string) {
 	var w xmlstream.Writer
