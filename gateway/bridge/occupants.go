@@ -111,6 +111,7 @@ func (h *hall) want(r *hallRoom, user jid.JID) {
 	if h.c.Wanted != nil {
 		var te *transports.Error
 		if err := h.c.Wanted(contact); err != nil && !(errors.As(err, &te) && te.Temporary) {
+			r.deaf++
 			return
 		}
 	}
@@ -195,7 +196,7 @@ func (h *hall) settle(wanted map[jid.JID]*hallRoom) (send []*stanza.Stanza) {
 			r = &hallRoom{jid: name, seats: map[jid.JID]*seat{}, nicks: map[string]jid.JID{}, echo: map[string]time.Time{}, rec: h.readRecord(name)}
 			h.rooms[name] = r
 		}
-		r.label = w.label
+		r.label, r.deaf = w.label, w.deaf
 		for real, s := range w.seats {
 			old := r.seats[real]
 			switch {

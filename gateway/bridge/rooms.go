@@ -93,6 +93,7 @@ type hallRoom struct {
 	jid   jid.JID
 	label string
 	seats map[jid.JID]*seat  // by the occupant's full JID
+	deaf  int                // contacts that may be sent nothing, and have no seat
 	nicks map[string]jid.JID // who has them, as far as the room tells
 	rec   roomRecord
 

@@ -221,6 +221,8 @@ func TestOptedOutOverARestart(t *testing.T) {
 	alice.enter("alice", "SMS", mobile2)
 	alice.says("<body>one</body>")
 	h.received(mobile2, "alice (Field staff): one")
+	alice.Say("<message xmlns='jabber:client' type='chat' to='" + fieldRoom + "/SMS'><body>Who hears me?</body></message>")
+	alice.gets("<message", "from='"+fieldRoom+"/SMS'", "to 1 phones as texts", "1 more get nothing")
 	if alice.has("Anna Berg") || alice.has("did not go") {
 		t.Error("the phone that wants no texts is in the room")
 	}

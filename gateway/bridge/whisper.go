@@ -76,7 +76,7 @@ func (h *hall) whispered(ctx context.Context, r *hallRoom, s *seat, st *stanza.S
 	nick := strings.Clone(st.From.Resource())
 	h.mu.Lock()
 	person := r.nicks[nick]
-	phones, used, day := len(r.seats)-1, r.rec.Used, r.rec.Day
+	phones, deaf, used, day := len(r.seats)-1, r.deaf, r.rec.Used, r.rec.Day
 	h.mu.Unlock()
 	if person == (jid.JID{}) || person.Domain() == h.b.self.Domain() {
 		return // a contact's seat, or somebody who has left
@@ -89,6 +89,9 @@ func (h *hall) whispered(ctx context.Context, r *hallRoom, s *seat, st *stanza.S
 			used = 0
 		}
 		text := fmt.Sprintf("I send what is said here to %d phones as texts, and bring their answers. ", phones)
+		if deaf > 0 {
+			text += fmt.Sprintf("%d more get nothing: they want no texts, or may not be texted. ", deaf)
+		}
 		if h.c.PerDay > 0 {
 			text += fmt.Sprintf("Today %d of %d texts are used. ", used, h.c.PerDay)
 		}
