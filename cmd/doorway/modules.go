@@ -77,7 +77,7 @@ func newModules(cfg *config.Config, g groups, h house) modules {
 	limits := clientLimits().Effective()
 	m.roster = roster.New(g.roster).Gather(c2s.Gather)
 	m.blocking = blocking.New(m.roster)
-	m.presence = presence.New(m.blocking.Subscriptions()).Gather(c2s.Gather)
+	m.presence = presence.New(m.blocking.Subscriptions())
 	m.offline = offline.New(offline.Config{})
 	m.csi = csi.New()
 	m.commands = adhoc.New()

@@ -38,25 +38,15 @@ func (m *Module) Refresh(ctx context.Context, s xmpp.Session, f func(*stanza.Sta
 	})
 }
 
-// portion is how many contacts' presence is written out together: what was
-// touched of them is still at hand then.
-const portion = 64
-
 // broadcast sends a presence to contacts with from or both and to the user's
 // available resources. All receivers share its content.
 func (m *Module) broadcast(ctx context.Context, user jid.JID, st *stanza.Stanza) {
 	losses := m.losses()
-	told, to, flush := 0, ctx, func() {}
-	defer func() { flush() }()
 	m.subs.Contacts(user, func(contact jid.JID, subscription string) {
 		if subscription == "from" || subscription == "both" {
-			if told++; told%portion == 0 {
-				flush()
-				to, flush = m.gather(ctx)
-			}
-			m.tell(to, st, contact)
+			m.tell(ctx, st, contact)
 			if st.Type == "" {
-				m.retract(to, st.From, contact, losses)
+				m.retract(ctx, st.From, contact, losses)
 			}
 		}
 	})

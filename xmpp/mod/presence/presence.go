@@ -39,7 +39,6 @@ type Module struct {
 	host   xmpp.Host
 	subs   xmpp.Subscriptions
 	losses func() uint64
-	gather func(context.Context) (context.Context, func())
 }
 
 var (
@@ -49,22 +48,12 @@ var (
 
 // New makes the module. subs says who sees whom.
 func New(subs xmpp.Subscriptions) *Module {
-	m := &Module{subs: subs, losses: func() uint64 { return 0 }, gather: scatter}
+	m := &Module{subs: subs, losses: func() uint64 { return 0 }}
 	if l, ok := subs.(xmpp.Losses); ok {
 		m.losses = l.Losses
 	}
 	return m
 }
-
-// Gather has presence that goes to very many written out in portions: what is
-// sent under the context that f makes, when its function is called. Without it, all
-// goes out as under the caller's context. Before Load only.
-func (m *Module) Gather(f func(context.Context) (context.Context, func())) *Module {
-	m.gather = f
-	return m
-}
-
-func scatter(ctx context.Context) (context.Context, func()) { return ctx, func() {} }
 
 // Info describes the module.
 func (m *Module) Info() xmpp.Info {

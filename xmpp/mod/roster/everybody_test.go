@@ -106,15 +106,10 @@ func (r renamed) Items(user jid.JID, f func(jid.JID, *xmpp.SharedItem, *xmpp.Sha
 
 // openEverybody is a server with the first of n people online, on quiet streams.
 func openEverybody(t testing.TB, n, online int) (*everybody, *routertest.House, *roster.Module) {
-	return openPortions(t, n, online, func(ctx context.Context) (context.Context, func()) { return ctx, func() {} })
-}
-
-// openPortions is openEverybody with what gathers presence that goes to many.
-func openPortions(t testing.TB, n, online int, gather func(context.Context) (context.Context, func())) (*everybody, *routertest.House, *roster.Module) {
 	e, accounts := newEverybody(n)
 	r := roster.New(e)
 	block := blocking.New(r)
-	h := routertest.Open(t, router.Config{Accounts: accounts}, r, block, presence.New(block.Subscriptions()).Gather(gather))
+	h := routertest.Open(t, router.Config{Accounts: accounts}, r, block, presence.New(block.Subscriptions()))
 	for _, it := range e.items[:online] {
 		h.Bind(it.Contact.String()+"/desk", &routertest.Stream{Quiet: true}, getXML, "<presence/>")
 	}
@@ -142,31 +137,6 @@ func TestManyOnlineGetOneRosterAndOnePresenceEach(t *testing.T) {
 	}
 	if n := h.Store.Reads() - reads; n > 4 {
 		t.Errorf("a login with 199 contacts read the disk %d times", n)
-	}
-}
-
-// TestPresenceToManyIsWrittenInPortions counts what one presence to 199 people makes.
-func TestPresenceToManyIsWrittenInPortions(t *testing.T) {
-	var begun, ended int
-	_, h, _ := openPortions(t, 200, 199, func(ctx context.Context) (context.Context, func()) {
-		if begun != ended {
-			t.Error("a portion begins before the last one has been written")
-		}
-		begun++
-		return ctx, func() { ended++ }
-	})
-	last := h.Login("p00199@"+routertest.Domain+"/desk", getXML, "<presence/>")
-	last.Take()
-	begun, ended = 0, 0
-	c := h.Router.Sessions(jid.MustParse("p00000@" + routertest.Domain))[0].(*router.Session)
-	if err := c.Handle(context.Background(), stanza.New(stanza.Presence, "", "", jid.JID{}, jid.JID{}, "<show>away</show>")); err != nil {
-		t.Fatal(err)
-	}
-	if begun != 3 || ended != 3 {
-		t.Errorf("%d portions begun, %d written, want 3", begun, ended)
-	}
-	if got := last.Take(); len(got) != 1 {
-		t.Errorf("the last of them got %d stanzas", len(got))
 	}
 }
 
