@@ -67,7 +67,7 @@ func (d *Driver) openFirst(ctx context.Context, cands []port.Candidate) (*port.P
 			return p, err
 		}
 		if d.sought++; taken && d.sought < patientAsks {
-			return nil, errOther // another driver looks at the rest just now
+			return nil, errOther // another driver looks at the rest just now, or they are starting
 		}
 	}
 	p, _, err := d.openOne(ctx, groups, "")
@@ -92,7 +92,8 @@ func (d *Driver) devices(cands []port.Candidate) [][]port.Candidate {
 }
 
 // openOne opens the first device that answers AT and is the modem with this
-// IMEI; with "" any will do. taken tells that other drivers hold some.
+// IMEI; with "" any will do. taken tells that other drivers hold some, or that
+// some may be it and do not answer yet.
 func (d *Driver) openOne(ctx context.Context, groups [][]port.Candidate, imei string) (p *port.Port, taken bool, err error) {
 	first := fmt.Errorf("find modem %s: %w", d.cfg.Device, port.ErrAbsent)
 	for i, g := range groups {
@@ -114,7 +115,10 @@ func (d *Driver) openOne(ctx context.Context, groups [][]port.Candidate, imei st
 			d.others[deviceKey(g[0])] = true
 		case errors.As(err, &busy), errors.Is(err, errUnnamed):
 			taken = true
-		case imei == "" && (errors.Is(err, errSilent) || errors.Is(err, errNoSync)):
+		case !errors.Is(err, errSilent) && !errors.Is(err, errNoSync):
+		case imei != "":
+			taken = true // it may be the one, which is starting
+		default:
 			d.unanswered(g[0])
 		}
 		if i == 0 {
