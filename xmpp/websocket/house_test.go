@@ -171,6 +171,24 @@ func (h *house) socket(secure bool) *xmpptest.Socket {
 	return s
 }
 
+// hears reads until a text comes, which must hold want.
+func (h *house) hears(s *xmpptest.Socket, want string) {
+	h.t.Helper()
+	for {
+		op, text, err := s.Next(h.ctx())
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if op != opText {
+			continue
+		}
+		if !strings.Contains(text, want) {
+			h.t.Fatalf("heard %s, want %s", text, want)
+		}
+		return
+	}
+}
+
 // login signs in over a WebSocket.
 func (h *house) login(user, resource string, secure bool) (*xmpptest.Client, *xmpptest.Socket) {
 	h.t.Helper()

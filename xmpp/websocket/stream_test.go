@@ -228,16 +228,5 @@ func TestKeepAlive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for {
-		op, payload, err := s.Next(h.ctx())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if op == opText {
-			if !strings.Contains(payload, "<connection-timeout ") {
-				t.Fatalf("heard %s", payload)
-			}
-			break
-		}
-	}
+	h.hears(s, "<connection-timeout ")
 }
